@@ -1,0 +1,82 @@
+package state
+
+import (
+	"maps"
+	"slices"
+)
+
+// Change takes one object from Before to After; both have the same key. A nil
+// Before creates, a nil After deletes, both set update.
+type Change struct {
+	Before, After Object
+}
+
+// Key is the key of the object that changes.
+func (c Change) Key() Key {
+	if c.After != nil {
+		return c.After.Key()
+	}
+	return c.Before.Key()
+}
+
+// Replaces tells whether the kernel cannot make the change in place, so that
+// the object is deleted and created again.
+func (c Change) Replaces() bool {
+	if c.Before == nil || c.After == nil {
+		return false
+	}
+	switch after := c.After.(type) {
+	case Address:
+		before := c.Before.(Address)
+		// Only the lifetime of an address can be changed while it stands.
+		before.Deprecated = after.Deprecated
+		return before != after
+	case Link:
+		before := c.Before.(Link)
+		before.Up, before.MTU = after.Up, after.MTU
+		return before != after
+	}
+	return false
+}
+
+// Diff returns the changes that turn live into want, sorted by key: what only
+// want has is created, what only live has is deleted, what both have is updated
+// where want, its open attributes resolved, differs. Neither may hold a key twice.
+func Diff(live, want Objects) []Change {
+	have := live.ByKey()
+	var changes []Change
+	for _, w := range want {
+		l, ok := have[w.Key()]
+		delete(have, w.Key())
+		switch {
+		case !ok:
+			changes = append(changes, Change{After: w})
+		case w.Resolve(l) != l:
+			changes = append(changes, Change{Before: l, After: w.Resolve(l)})
+		}
+	}
+	for l := range maps.Values(have) {
+		changes = append(changes, Change{Before: l})
+	}
+	slices.SortFunc(changes, func(a, b Change) int { return a.Key().Compare(b.Key()) })
+	return changes
+}
+
+// Objects are the objects of one host.
+type Objects []Object
+
+// ByKey indexes the objects.
+func (os Objects) ByKey() map[Key]Object {
+	m := make(map[Key]Object, len(os))
+	for _, o := range os {
+		m[o.Key()] = o
+	}
+	return m
+}
+
+// Sort orders the objects by key, in place.
+func (os Objects) Sort() {
+	slices.SortFunc(os, func(a, b Object) int {
+		return a.Key().Compare(b.Key())
+	})
+}

@@ -1,0 +1,192 @@
+package state
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+)
+
+// MarshalJSON writes an unset value as null.
+func (o Opt[T]) MarshalJSON() ([]byte, error) {
+	if !o.Set {
+		return []byte("null"), nil
+	}
+	return json.Marshal(o.Value)
+}
+
+// UnmarshalJSON reads null as unset.
+func (o *Opt[T]) UnmarshalJSON(b []byte) error {
+	if string(b) == "null" {
+		*o = Opt[T]{}
+		return nil
+	}
+	o.Set = true
+	return json.Unmarshal(b, &o.Value)
+}
+
+// byKind holds objects in typed lists: a table of ten thousand destinations is
+// then decoded in one pass, without looking at each object twice.
+type byKind struct {
+	Modules      []Module      `json:"module,omitempty"`
+	Sysctls      []Sysctl      `json:"sysctl,omitempty"`
+	Links        []Link        `json:"link,omitempty"`
+	Addresses    []Address     `json:"address,omitempty"`
+	Routes       []Route       `json:"route,omitempty"`
+	Rules        []Rule        `json:"rule,omitempty"`
+	Services     []Service     `json:"ipvs_service,omitempty"`
+	Destinations []Destination `json:"ipvs_destination,omitempty"`
+}
+
+// MarshalJSON writes the objects as one list for each kind, in their order.
+func (os Objects) MarshalJSON() ([]byte, error) {
+	var k byKind
+	for _, o := range os {
+		switch o := o.(type) {
+		case Module:
+			k.Modules = append(k.Modules, o)
+		case Sysctl:
+			k.Sysctls = append(k.Sysctls, o)
+		case Link:
+			k.Links = append(k.Links, o)
+		case Address:
+			k.Addresses = append(k.Addresses, o)
+		case Route:
+			k.Routes = append(k.Routes, o)
+		case Rule:
+			k.Rules = append(k.Rules, o)
+		case Service:
+			k.Services = append(k.Services, o)
+		case Destination:
+			k.Destinations = append(k.Destinations, o)
+		default:
+			return nil, fmt.Errorf("state: unknown object type %T", o)
+		}
+	}
+	return json.Marshal(k)
+}
+
+// UnmarshalJSON reads what MarshalJSON wrote; the objects come ordered by kind.
+// Unknown kinds and attributes are errors, as is a key that occurs twice.
+func (os *Objects) UnmarshalJSON(b []byte) error {
+	var k byKind
+	if err := strict(b, &k); err != nil {
+		return err
+	}
+	*os = nil
+	appendAll(os, k.Modules)
+	appendAll(os, k.Sysctls)
+	appendAll(os, k.Links)
+	appendAll(os, k.Addresses)
+	appendAll(os, k.Routes)
+	appendAll(os, k.Rules)
+	appendAll(os, k.Services)
+	appendAll(os, k.Destinations)
+	seen := make(map[Key]bool, len(*os))
+	for _, o := range *os {
+		if seen[o.Key()] {
+			return fmt.Errorf("state: %s occurs twice", o.Key())
+		}
+		seen[o.Key()] = true
+	}
+	return nil
+}
+
+func appendAll[T Object](os *Objects, list []T) {
+	for _, o := range list {
+		*os = append(*os, o)
+	}
+}
+
+// Boxed is an object, or nil, that can stand in a JSON document by itself.
+type Boxed struct{ Object }
+
+// MarshalJSON writes {"KIND": {…}}, or null.
+func (x Boxed) MarshalJSON() ([]byte, error) {
+	if x.Object == nil {
+		return []byte("null"), nil
+	}
+	return json.Marshal(map[Kind]Object{x.Key().Kind: x.Object})
+}
+
+// UnmarshalJSON reads what MarshalJSON wrote.
+func (x *Boxed) UnmarshalJSON(b []byte) error {
+	x.Object = nil
+	if string(b) == "null" {
+		return nil
+	}
+	var one map[Kind]json.RawMessage
+	if err := json.Unmarshal(b, &one); err != nil {
+		return err
+	}
+	if len(one) != 1 {
+		return fmt.Errorf("state: want one object, have %d", len(one))
+	}
+	for kind, raw := range one {
+		o, err := decode(kind, raw)
+		if err != nil {
+			return err
+		}
+		x.Object = o
+	}
+	return nil
+}
+
+func decode(kind Kind, raw []byte) (Object, error) {
+	switch kind {
+	case KindModule:
+		return decodeAs[Module](raw)
+	case KindSysctl:
+		return decodeAs[Sysctl](raw)
+	case KindLink:
+		return decodeAs[Link](raw)
+	case KindAddress:
+		return decodeAs[Address](raw)
+	case KindRoute:
+		return decodeAs[Route](raw)
+	case KindRule:
+		return decodeAs[Rule](raw)
+	case KindService:
+		return decodeAs[Service](raw)
+	case KindDestination:
+		return decodeAs[Destination](raw)
+	}
+	return nil, fmt.Errorf("state: unknown kind %q", kind)
+}
+
+func decodeAs[T Object](raw []byte) (Object, error) {
+	var o T
+	err := strict(raw, &o)
+	return o, err
+}
+
+func strict(b []byte, v any) error {
+	d := json.NewDecoder(bytes.NewReader(b))
+	d.DisallowUnknownFields()
+	return d.Decode(v)
+}
+
+type changeJSON struct {
+	Before Boxed `json:"before"`
+	After  Boxed `json:"after"`
+}
+
+// MarshalJSON writes both sides as Boxed does.
+func (c Change) MarshalJSON() ([]byte, error) {
+	return json.Marshal(changeJSON{Boxed{c.Before}, Boxed{c.After}})
+}
+
+// UnmarshalJSON refuses a change with no side, or with sides of two keys.
+func (c *Change) UnmarshalJSON(b []byte) error {
+	var j changeJSON
+	if err := strict(b, &j); err != nil {
+		return err
+	}
+	*c = Change{j.Before.Object, j.After.Object}
+	switch {
+	case c.Before == nil && c.After == nil:
+		return fmt.Errorf("state: change without an object")
+	case c.Before != nil && c.After != nil && c.Before.Key() != c.After.Key():
+		return fmt.Errorf("state: change from %s to %s", c.Before.Key(), c.After.Key())
+	}
+	return nil
+}

@@ -1,0 +1,99 @@
+package state
+
+import (
+	"cmp"
+	"slices"
+)
+
+// LedgerVersion is the format of Ledger that this code reads and writes.
+const LedgerVersion = 1
+
+// Ledger is what a host remembers of the topologies that use it: for each
+// claimed kernel object the value before the first claim, and the claims.
+type Ledger struct {
+	Version int `json:"version"`
+	// Members are the host names of every topology that has claims here, as
+	// of its last apply; sorted.
+	Members map[string][]string `json:"members,omitempty"`
+	Entries []Entry             `json:"entries,omitempty"` // sorted by key
+}
+
+// Entry is one claimed kernel object.
+type Entry struct {
+	// Before is the object as it was before the first claim; nil when it did
+	// not exist.
+	Before Boxed `json:"before"`
+	// Claims are sorted by topology; there is one for each.
+	Claims []Claim `json:"claims"`
+}
+
+// Claim says that a topology wants an object to have a value.
+type Claim struct {
+	Topology string `json:"topology"`
+	// Addresses are the configuration addresses that declare the object, sorted.
+	Addresses []string `json:"addresses"`
+	Value     Boxed    `json:"value"`
+}
+
+// Key is the key of the claimed object.
+func (e Entry) Key() Key { return e.Claims[0].Value.Key() }
+
+// Claim returns the claim of a topology.
+func (e Entry) Claim(topology string) (Claim, bool) {
+	i := slices.IndexFunc(e.Claims, func(c Claim) bool { return c.Topology == topology })
+	if i < 0 {
+		return Claim{}, false
+	}
+	return e.Claims[i], true
+}
+
+// ByKey indexes the entries.
+func (l Ledger) ByKey() map[Key]Entry {
+	m := make(map[Key]Entry, len(l.Entries))
+	for _, e := range l.Entries {
+		m[e.Key()] = e
+	}
+	return m
+}
+
+// ClaimChange records or drops one claim.
+type ClaimChange struct {
+	Claim Claim `json:"claim"`
+	// Before is the live object when the claim is recorded; it is kept only
+	// with the first claim on the object.
+	Before Boxed `json:"before"`
+	Drop   bool  `json:"drop,omitempty"` // Claim.Value then only tells the key
+}
+
+// Update returns the ledger with the claims changed; l stays as it is. An entry
+// goes with its last claim.
+func (l Ledger) Update(changes []ClaimChange) Ledger {
+	entries := l.ByKey()
+	for _, c := range changes {
+		key := c.Claim.Value.Key()
+		e, ok := entries[key]
+		if !ok {
+			e.Before = c.Before
+		}
+		claims := make([]Claim, 0, len(e.Claims)+1)
+		for _, o := range e.Claims {
+			if o.Topology != c.Claim.Topology {
+				claims = append(claims, o)
+			}
+		}
+		if !c.Drop {
+			claims = append(claims, c.Claim)
+			slices.SortFunc(claims, func(a, b Claim) int { return cmp.Compare(a.Topology, b.Topology) })
+		}
+		e.Claims = claims
+		entries[key] = e
+	}
+	out := Ledger{Version: LedgerVersion, Members: l.Members}
+	for _, e := range entries {
+		if len(e.Claims) > 0 {
+			out.Entries = append(out.Entries, e)
+		}
+	}
+	slices.SortFunc(out.Entries, func(a, b Entry) int { return a.Key().Compare(b.Key()) })
+	return out
+}

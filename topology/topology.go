@@ -1,0 +1,211 @@
+// Package topology is the cluster as its owner declared it.
+package topology
+
+import (
+	"encoding/json"
+	"net/netip"
+	"time"
+)
+
+// Topology is one evaluated configuration: every value is known, every name
+// resolved, and no host has been contacted.
+type Topology struct {
+	// Name is the label of the topology block: the name under which objects
+	// are owned on hosts.
+	Name      string
+	Hosts     []*Host     // sorted by Name
+	Resources []*Resource // sorted by Path
+	Removed   []Removed
+	Outputs   []Output // sorted by Name
+	Range     Range    // the topology block
+}
+
+// Host returns the host of that name, or nil.
+func (t *Topology) Host(name string) *Host {
+	for _, h := range t.Hosts {
+		if h.Name == name {
+			return h
+		}
+	}
+	return nil
+}
+
+// Host is one machine. Interfaces and Gateway are facts about the machine as it
+// was before lvsform; they are never written to it.
+type Host struct {
+	Name       string     // unique in the topology: `dir1`, `rs["a"]`
+	Path       string     // where it is declared: `host.dir1`, `module.m.host.rs["a"]`
+	Address    netip.Addr // DIP or RIP, and where SSH connects unless SSH.Address differs
+	Interfaces []Interface
+	Gateway    netip.Addr // zero: none declared
+	SSH        SSH
+	Managed    bool // false: checked, never connected to
+	Retired    bool // everything claimed there is planned away
+	OS         string
+	Range      Range
+}
+
+// Interface is one NIC of a host with the addresses that it had before lvsform.
+type Interface struct {
+	Name      string
+	Addresses []netip.Prefix
+	Range     Range
+}
+
+// SSH says how to reach a host; zero fields leave the choice to ssh_config(5).
+type SSH struct {
+	Address      string // host name or address; "" means Host.Address
+	Port         int
+	User         string
+	IdentityFile string
+	Jump         string // as ProxyJump takes it
+	Sudo         bool
+}
+
+// Resource is one resource instance, on one host.
+type Resource struct {
+	// Path is the resource's address in the configuration, instances and
+	// modules included: `module.web.address.vip_lo["rs1"]`.
+	Path string
+	Host string // the Name of a host of the topology
+	Body Body
+	// DependsOn are the Paths of the resource instances that depends_on and
+	// references name, modules expanded; sorted, without duplicates.
+	DependsOn      []string
+	PreventDestroy bool
+	// IgnoreChanges are attribute names; for a virtual_service also those of
+	// its real servers (`weight`).
+	IgnoreChanges []string
+	// Sensitive are the attribute names whose values must not be shown.
+	Sensitive  []string
+	Range      Range            // the block's header
+	Attributes map[string]Range // by attribute name; blocks as `real_server.NAME`
+}
+
+// Body is what a resource declares: one of *Sysctl, *Link, *Address, *Route,
+// *Rule and *VirtualService.
+type Body interface {
+	// Type is the block's type in the language: `virtual_service`.
+	Type() string
+}
+
+// Sysctl sets kernel parameters. Names are as sysctl(8) prints them: dots
+// between the parts, a dot inside an interface name written as a slash.
+type Sysctl struct {
+	Settings map[string]string
+}
+
+// Link is a network interface: a new one of Kind, or an existing one.
+type Link struct {
+	Name string
+	// Kind is dummy, ipip, ip6tnl, sit, gre or existing.
+	Kind          string
+	Mode          string // ip6tnl only: ip6ip6, ipip6 or any; "" is the kernel's default
+	Local, Remote netip.Addr
+	Up            *bool
+	MTU           *int // bytes
+}
+
+// Address is an IP address on an interface.
+type Address struct {
+	IP        netip.Prefix // host bits kept: 192.0.2.7/24
+	Device    string
+	Label     string     // IPv4 only; "" is the device's name
+	Broadcast netip.Addr // IPv4 only; zero: none
+	Scope     string     // global, site, link, host; "" is global
+	NoDAD     *bool      // IPv6 only; nil: the planner decides
+	// PreferredLifetime is IPv6 only: zero keeps the address from being a
+	// source address. nil: the planner decides. Only zero and Forever exist.
+	PreferredLifetime *time.Duration
+	// Announce sends gratuitous ARP or unsolicited neighbour advertisements
+	// when the address is added. nil: the planner decides.
+	Announce *bool
+}
+
+// Forever is an address lifetime without an end.
+const Forever = time.Duration(1<<63 - 1)
+
+// Route is one route. To is 0.0.0.0/0 or ::/0 for "default".
+type Route struct {
+	To     netip.Prefix
+	Via    netip.Addr
+	Device string
+	Source netip.Addr
+	Metric *int   // nil: the kernel's default, 0 for IPv4 and 1024 for IPv6
+	Table  int    // 0 means main (254)
+	Scope  string // IPv4 only: global, site, link, host; "" is what ip-route(8) picks
+	OnLink bool
+	MTU    int // bytes; 0: not set
+	AdvMSS int // bytes; 0: not set
+}
+
+// Rule is one policy-routing rule.
+type Rule struct {
+	Family   string // ipv4 or ipv6
+	From, To netip.Prefix
+	FWMark   uint32
+	Table    int
+	Priority int
+}
+
+// VirtualService is one IPVS service with its real servers.
+type VirtualService struct {
+	Protocol       string // tcp, udp or sctp; "" for a firewall-mark service
+	Address        netip.Addr
+	Port           uint16 // 0: every port; needs Persistence
+	FWMark         uint32 // not 0: packets with this mark, instead of Protocol, Address and Port
+	Family         string // ipv4 or ipv6
+	Scheduler      string
+	SchedulerFlags []string // as ipvsadm(8) names them: sh-fallback, mh-port, flag-1, …
+	OnePacket      bool
+	Persistence    *Persistence
+	RealServers    []RealServer // sorted by Name
+}
+
+// Persistence sends a client to the server that it had before.
+type Persistence struct {
+	Timeout time.Duration // whole seconds, at least one
+	Netmask int           // prefix length of the clients treated as one; 0: 32 or 128
+	Engine  string        // "" or sip
+}
+
+// RealServer is one destination of a virtual service.
+type RealServer struct {
+	Name         string
+	Host         string // the Name of a host; "" when only an address was given
+	Address      netip.Addr
+	Port         uint16 // the service's where not declared
+	Weight       int    // 0..65535; 0 drains
+	Forward      string // nat, dr or tun
+	Upper, Lower uint32 // connection thresholds; 0: none
+	Tunnel       *Tunnel
+	Range        Range
+}
+
+// Tunnel is how packets to a tun destination are wrapped.
+type Tunnel struct {
+	Type     string // ipip, gue or gre
+	Port     uint16 // UDP port; gue only
+	Checksum string // none, csum or remcsum
+}
+
+// Removed drops the claims of a resource and leaves its objects on the hosts.
+type Removed struct {
+	From  string // a resource address or the prefix of one: `module.web`
+	Range Range
+}
+
+// Output is a value that a configuration publishes.
+type Output struct {
+	Name        string
+	Value       json.RawMessage
+	Sensitive   bool
+	Description string
+}
+
+func (*Sysctl) Type() string         { return "sysctl" }
+func (*Link) Type() string           { return "link" }
+func (*Address) Type() string        { return "address" }
+func (*Route) Type() string          { return "route" }
+func (*Rule) Type() string           { return "rule" }
+func (*VirtualService) Type() string { return "virtual_service" }

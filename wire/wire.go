@@ -1,0 +1,151 @@
+// Package wire is the conversation between the CLI and the agent.
+//
+// The agent runs for the length of one SSH session and speaks frames over its
+// stdin and stdout. It sends Hello at once; the CLI may write its first request
+// without waiting for it. Requests are answered one at a time, in order: by any
+// number of Step events (Begin only), then by one Response. EOF on stdin ends
+// the agent after the request in hand; its lock goes with it.
+package wire
+
+import (
+	"time"
+
+	"github.com/lvsform/lvsform/state"
+)
+
+// Protocol is the version of this conversation. Both sides refuse another.
+const Protocol = 1
+
+// Hello is the agent's first frame.
+type Hello struct {
+	Protocol int    `json:"protocol"`
+	Hostname string `json:"hostname"`
+	Kernel   string `json:"kernel"` // as uname -r
+	Arch     string `json:"arch"`   // as GOARCH
+	UID      int    `json:"uid"`
+}
+
+// Request is one frame to the agent; exactly one pointer is set.
+type Request struct {
+	Lock    *Lock    `json:"lock,omitempty"`
+	Observe *Observe `json:"observe,omitempty"`
+	Begin   *Begin   `json:"begin,omitempty"`
+	Leave   *Leave   `json:"leave,omitempty"`
+}
+
+// Response is one frame from the agent after Hello.
+type Response struct {
+	// Step reports one step of a Begin while it runs; more frames follow.
+	Step *StepEvent `json:"step,omitempty"`
+
+	// Exactly one of these ends the answer to a request.
+	Locked      *Locked      `json:"locked,omitempty"`
+	Observation *Observation `json:"observation,omitempty"`
+	Result      *Result      `json:"result,omitempty"`
+	Left        *Left        `json:"left,omitempty"`
+	Error       *Error       `json:"error,omitempty"`
+}
+
+// Lock takes the host's lock for the rest of the session. It never waits: a
+// held lock is ErrorLocked.
+type Lock struct {
+	Owner string `json:"owner"` // who asks: user@machine, topology, process id
+}
+
+// Locked answers Lock.
+type Locked struct{}
+
+// Observe reads the host and changes nothing.
+type Observe struct {
+	// Sysctls and Modules are the names to look at beside those that the
+	// ledger names. A sysctl that does not exist is left out of the answer.
+	Sysctls []string `json:"sysctls,omitempty"`
+	Modules []string `json:"modules,omitempty"`
+}
+
+// Observation answers Observe. Objects holds the loaded modules and existing
+// sysctls asked for, and every link, address, route (but those of the local
+// table), rule, IPVS service and destination.
+type Observation struct {
+	Objects state.Objects `json:"objects"`
+	Ledger  state.Ledger  `json:"ledger"`
+	// MissingModules are those asked for that are neither loaded nor to be
+	// found on the host.
+	MissingModules []string `json:"missing_modules,omitempty"`
+	// NoARP are the links that answer no ARP: loopback, tunnels.
+	NoARP []string `json:"noarp,omitempty"`
+}
+
+// Begin changes the host: all steps in order, or none. The steps' kernel
+// changes are made, their effect is read back, then the claims are written to
+// the ledger. On a failure the host is reconciled to what it was before. It
+// needs the lock.
+type Begin struct {
+	Topology string   `json:"topology"`
+	Members  []string `json:"members"` // of the topology, sorted; recorded in the ledger
+	Steps    []Step   `json:"steps"`
+}
+
+// Step is one change of a kernel object, of its claim, or of both. The host is
+// untouched and the answer is ErrorStale when the live object is not what the
+// step's Before (resolved) says.
+type Step struct {
+	ID     string             `json:"id"`
+	Change *state.Change      `json:"change,omitempty"` // nil: the claim alone changes
+	Claim  *state.ClaimChange `json:"claim,omitempty"`  // nil: the claim stays as it is
+	// Announce sends gratuitous ARP or unsolicited neighbour advertisements
+	// for an address that is created.
+	Announce bool `json:"announce,omitempty"`
+}
+
+// StepEvent says that a step's change has been made.
+type StepEvent struct {
+	ID string `json:"id"`
+}
+
+// Result answers Begin: every step is done and recorded.
+type Result struct{}
+
+// Leave ends a topology's presence on a host: its members are forgotten, and
+// when no claim of any topology is left the ledger and the agent's own file go.
+type Leave struct {
+	Topology string `json:"topology"`
+}
+
+// Left answers Leave.
+type Left struct {
+	Removed bool `json:"removed"` // nothing of lvsform is left on the host
+}
+
+// ErrorCode tells the failures apart that the CLI treats apart.
+type ErrorCode string
+
+const (
+	// ErrorFailed is any failure that changed nothing.
+	ErrorFailed ErrorCode = "failed"
+	// ErrorLocked is a lock held by another session; Error.Lock says whose.
+	ErrorLocked ErrorCode = "locked"
+	// ErrorStale is a live object that differs from a step's Before.
+	ErrorStale ErrorCode = "stale"
+	// ErrorRolledBack is a failed step after which the host is as it was.
+	ErrorRolledBack ErrorCode = "rolled_back"
+	// ErrorBroken is a failed step after which the host could not be brought
+	// back; Message says what is left.
+	ErrorBroken ErrorCode = "broken"
+)
+
+// Error is a request's failure. It is an error value on both sides.
+type Error struct {
+	Code    ErrorCode `json:"code"`
+	Step    string    `json:"step,omitempty"` // the step that failed
+	Message string    `json:"message"`        // names the object, what is wrong, what to do
+	Lock    *LockInfo `json:"lock,omitempty"`
+}
+
+func (e *Error) Error() string { return e.Message }
+
+// LockInfo is who holds a lock.
+type LockInfo struct {
+	Owner string    `json:"owner"`
+	Since time.Time `json:"since"`
+}
