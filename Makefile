@@ -1,0 +1,60 @@
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+export CGO_ENABLED := 0
+
+VERSION := $(shell git -c safe.directory='*' describe --tags --always --dirty 2>/dev/null || echo unknown)
+GOBUILD := go build -trimpath -buildvcs=false
+AGENTS  := amd64 arm64
+TARGETS := linux/amd64 linux/arm64 darwin/arm64 windows/amd64
+DIST    := remote/agentbin/dist
+# go test -json through the gate: a skipped test fails the run.
+GATE     = go run ./internal/testgate
+
+.PHONY: help build demo test lint cross bench check agents packages unit labtest
+.DEFAULT_GOAL := help
+
+help: ## print these lines
+	@sed -nE 's/^([a-z]+):.*## (.*)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 10
+
+build: agents ## bin/lvsform with the agents for linux/amd64 and linux/arm64 inside
+	$(GOBUILD) -ldflags "-s -w -X main.version=$(VERSION)" -o bin/lvsform ./cmd/lvsform
+
+# No version stamp: an agent's SHA-256 changes only when the agent does.
+agents:
+	@for arch in $(AGENTS); do \
+		GOOS=linux GOARCH=$$arch $(GOBUILD) -ldflags "-s -w" -o bin/lvsform-agent-linux-$$arch ./cmd/lvsform-agent; \
+		gzip -n -9 -c bin/lvsform-agent-linux-$$arch >$(DIST)/lvsform-agent-linux-$$arch.gz; \
+	done
+
+demo: packages build ## a throwaway cluster on this machine: plan, apply, requests through the VIP, an empty second plan
+	bin/lvsform lab run examples/dr-wlc
+
+test: packages build cross unit labtest ## everything that CI runs: build, unit tests, and the lab on real kernels
+	@echo "make test: all passed, none skipped"
+
+lint: ## gofmt, go vet, staticcheck
+	@unformatted="$$(gofmt -l .)"; if [ -n "$$unformatted" ]; then echo "gofmt -w wanted:" $$unformatted; exit 1; fi
+	go vet ./...
+	go vet -tags lab,kernel ./...
+	go tool -modfile=tools/go.mod staticcheck -tags lab,kernel ./...
+
+cross: ## build and vet for every platform that the CLI runs on
+	@for target in $(TARGETS); do \
+		echo "cross $$target"; \
+		GOOS=$${target%/*} GOARCH=$${target#*/} go build ./...; \
+		GOOS=$${target%/*} GOARCH=$${target#*/} go vet ./...; \
+	done
+
+bench: packages build ## speed beside Ansible, Mitogen, ssh and ipvsadm, as ratios of one run
+	go run ./bench
+
+check: lint cross build unit ## what to run before a commit: no root, no lab
+
+packages:
+	@.ci/packages
+
+unit:
+	go test -json ./... | $(GATE)
+
+labtest:
+	go test -json -count=1 -p=1 -timeout=60m -tags lab ./e2e/... ./lab/... ./remote/... | $(GATE)
