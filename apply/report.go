@@ -59,3 +59,33 @@ type Observer interface {
 	Failed(host string, changes []planner.Change, err error)
 	Skipped(c planner.Change, because string)
 }
+
+// Complete tells whether every change was made.
+func (r *Report) Complete() bool {
+	for _, s := range r.Changes {
+		if s != Done {
+			return false
+		}
+	}
+	return true
+}
+
+// Wrote tells whether any host is different from before the run.
+func (r *Report) Wrote() bool {
+	for _, h := range r.Hosts {
+		if h.Counts[Done] > 0 || errors.Is(h.Err, ErrBroken) {
+			return true
+		}
+	}
+	return false
+}
+
+// RolledBack tells whether any host went back to what it was.
+func (r *Report) RolledBack() bool {
+	for _, h := range r.Hosts {
+		if errors.Is(h.Err, ErrRolledBack) {
+			return true
+		}
+	}
+	return false
+}

@@ -1,0 +1,282 @@
+package planner
+
+import (
+	"cmp"
+	"fmt"
+	"maps"
+	"net/netip"
+	"slices"
+	"strings"
+
+	"github.com/lvsform/lvsform/state"
+	"github.com/lvsform/lvsform/topology"
+)
+
+// Live is one host as it was observed.
+type Live struct {
+	Objects state.Objects
+	Ledger  state.Ledger
+	// MissingModules were asked for and are not to be found on the host.
+	MissingModules []string
+}
+
+// Input is everything that a plan is made of.
+type Input struct {
+	Topology *topology.Topology
+	Live     map[string]Live  // by host name
+	Errors   map[string]error // why a managed host is not in Live
+	Version  string           // of lvsform
+	Destroy  bool             // plan the removal of everything claimed
+	// Target and Exclude select changes by configuration address, or by
+	// host.NAME; an address also stands for everything below it.
+	Target, Exclude []string
+}
+
+// Build makes the plan. Its Diagnostics may hold errors; such a plan can be
+// shown, not applied.
+func Build(in Input) *Plan {
+	t := in.Topology
+	hosts, diags := declare(t)
+	p := &Plan{FormatVersion: FormatVersion, LvsformVersion: in.Version, Topology: t.Name, Destroy: in.Destroy,
+		Outputs: t.Outputs, Diagnostics: topology.Diagnostics{}, Checks: topology.Diagnostics{}}
+	p.Diagnostics = append(p.Diagnostics, diags...)
+	b := builder{in: in, plan: p, hosts: hosts, managed: map[string]bool{}, servers: map[string]string{}}
+	for _, h := range t.Hosts {
+		if h.Managed {
+			p.Members = append(p.Members, h.Name)
+			b.managed[h.Name] = true
+		}
+	}
+	for _, h := range t.Hosts {
+		if h.Managed {
+			b.host(h)
+		}
+	}
+	b.order()
+	b.selectChanges()
+	p.summarise()
+	slices.SortStableFunc(p.Diagnostics, func(a, b topology.Diagnostic) int {
+		return cmp.Or(cmp.Compare(a.Host, b.Host), cmp.Compare(a.Summary, b.Summary))
+	})
+	return p
+}
+
+type builder struct {
+	in      Input
+	plan    *Plan
+	hosts   map[string]desired
+	managed map[string]bool
+	servers map[string]string // of a destination's change, by id: the host that serves
+}
+
+// host plans one host.
+func (b *builder) host(h *topology.Host) {
+	out := Host{Name: h.Name, Address: h.Address.String(), SSH: h.SSH}
+	live, ok := b.in.Live[h.Name]
+	if !ok {
+		out.Error = "not observed"
+		if err := b.in.Errors[h.Name]; err != nil {
+			out.Error = err.Error()
+		}
+		b.plan.Hosts = append(b.plan.Hosts, out)
+		return
+	}
+	want := b.hosts[h.Name]
+	if b.in.Destroy {
+		want = desired{}
+	}
+	hp := hostPlanner{b: b, host: h, live: live.Objects.ByKey(), want: want, ledger: live.Ledger.ByKey(),
+		deleted: map[state.Key][]string{}}
+	hp.missingModules(live.MissingModules)
+	hp.vanishedMembers(live.Ledger)
+	hp.plan()
+	out.Sysctls, out.Modules = b.hosts[h.Name].query()
+	out.Observed = scope(live, b.hosts[h.Name], b.plan.Topology)
+	out.Digest = digest(out.Observed, live.Ledger, b.plan.Topology)
+	b.plan.Hosts = append(b.plan.Hosts, out)
+}
+
+// hostPlanner compares one host with what it shall be.
+type hostPlanner struct {
+	b      *builder
+	host   *topology.Host
+	live   map[state.Key]state.Object
+	want   desired
+	ledger map[state.Key]state.Entry
+	// deleted are the services that the plan deletes, with the configuration
+	// addresses that declared them.
+	deleted map[state.Key][]string
+}
+
+func (hp *hostPlanner) plan() {
+	for _, key := range slices.SortedFunc(maps.Keys(hp.want), state.Key.Compare) {
+		hp.declared(key, hp.want[key])
+	}
+	for _, key := range slices.SortedFunc(maps.Keys(hp.ledger), state.Key.Compare) {
+		claim, mine := hp.ledger[key].Claim(hp.b.plan.Topology)
+		if _, wanted := hp.want[key]; mine && !wanted {
+			hp.released(hp.ledger[key], claim)
+		}
+	}
+	hp.extraDestinations()
+}
+
+func (hp *hostPlanner) add(c Change) {
+	c.Host = hp.host.Name
+	c.ID = c.Host + ":" + c.Key().String()
+	if c.Action == Delete && c.Key().Kind == state.KindService {
+		hp.deleted[c.Key()] = c.Addresses
+	}
+	hp.b.plan.Changes = append(hp.b.plan.Changes, c)
+}
+
+func (hp *hostPlanner) diagnose(s topology.Severity, object string, rng *topology.Range, summary, detail string) {
+	hp.b.plan.Diagnostics = append(hp.b.plan.Diagnostics, topology.Diagnostic{
+		Severity: s, Host: hp.host.Name, Object: object, Range: rng, Summary: summary, Detail: detail})
+}
+
+// declared plans an object that the host shall have.
+func (hp *hostPlanner) declared(key state.Key, w *want) {
+	live := hp.live[key]
+	entry, claimed := hp.ledger[key]
+	claim, mine := entry.Claim(hp.b.plan.Topology)
+	object := hp.settle(w, live, claim, mine)
+	if claimed && hp.contradicted(entry, object, w) {
+		return
+	}
+	c := Change{Addresses: w.addresses, Before: live, After: object, Announce: w.announce, Sensitive: sensitive(w)}
+	switch {
+	case live == nil:
+		if !hp.creatable(key, w) || hp.leftOut(key, w) {
+			return
+		}
+		c.Action = Create
+	case key.Kind == state.KindModule:
+		return // loaded, and nobody's
+	case object.Resolve(live) != live:
+		c.After = object.Resolve(live)
+		c.Action = Update
+		if (state.Change{Before: live, After: c.After}).Replaces() {
+			c.Action = Replace
+			c.Hazards = append(c.Hazards, HazardConnections)
+		}
+	case mine && claim.Value.Object == object:
+		return
+	default:
+		c.Action, c.After = Adopt, live
+	}
+	if c.Action != Create {
+		c.Announce = c.Announce && c.Action == Replace
+	}
+	if key.Kind != state.KindModule {
+		c.Claim = &state.ClaimChange{Before: state.Boxed{Object: live}, Claim: state.Claim{
+			Topology: hp.b.plan.Topology, Addresses: w.addresses, Value: state.Boxed{Object: object}}}
+	}
+	if key.Kind == state.KindDestination && !hp.b.managed[w.server] {
+		c.Hazards = append(c.Hazards, HazardUnverified)
+	}
+	if c.Action == Replace {
+		hp.prevented(w)
+	}
+	hp.add(c)
+	hp.b.servers[hp.host.Name+":"+key.String()] = w.server
+}
+
+// settle fills what a declaration leaves open until the live host is known.
+func (hp *hostPlanner) settle(w *want, live state.Object, claim state.Claim, mine bool) state.Object {
+	object := w.object
+	switch o := object.(type) {
+	case state.Address:
+		// An address that is there with another prefix length is taken as it
+		// is; one that got another length after it was claimed is drift.
+		if have, ok := live.(state.Address); ok && have.IP.Bits() != o.IP.Bits() {
+			recorded, _ := claim.Value.Object.(state.Address)
+			if !mine || recorded.IP == have.IP {
+				o.IP = have.IP
+				object = o
+			}
+		}
+	case state.Route:
+		if o.Device == "" && o.Via.IsValid() {
+			o.Device = hp.deviceTo(o.Via)
+			object = o
+		}
+	}
+	if live != nil {
+		for _, r := range w.resources {
+			object = ignore(object, live, r.IgnoreChanges)
+		}
+	}
+	return object
+}
+
+// deviceTo is the interface whose network holds the next hop; "" leaves the
+// choice to the kernel.
+func (hp *hostPlanner) deviceTo(via netip.Addr) string {
+	best, device := -1, ""
+	consider := func(o state.Object) {
+		a, ok := o.(state.Address)
+		if !ok || a.Device == "lo" || !a.IP.Masked().Contains(via) {
+			return
+		}
+		if a.IP.Bits() > best || (a.IP.Bits() == best && a.Device < device) {
+			best, device = a.IP.Bits(), a.Device
+		}
+	}
+	for _, o := range hp.live {
+		consider(o)
+	}
+	for _, w := range hp.want {
+		consider(w.object)
+	}
+	return device
+}
+
+// contradicted reports an object that another topology claims with another value.
+func (hp *hostPlanner) contradicted(entry state.Entry, object state.Object, w *want) bool {
+	for _, c := range entry.Claims {
+		if c.Topology == hp.b.plan.Topology || c.Value.Object == object {
+			continue
+		}
+		values := fmt.Sprintf("claims it as %s; here it is declared as %s", Describe(c.Value.Object), Describe(object))
+		if len(sensitive(w)) > 0 {
+			values = "claims it with another value"
+		}
+		hp.diagnose(topology.Error, w.addresses[0], hp.rangeOf(w),
+			fmt.Sprintf("%s on %s belongs to topology %q too", object.Key(), hp.host.Name, c.Topology),
+			fmt.Sprintf("Topology %q (%s) %s. One object has one value: make the two configurations agree, or remove it from one.",
+				c.Topology, strings.Join(c.Addresses, ", "), values))
+		return true
+	}
+	return false
+}
+
+func (hp *hostPlanner) rangeOf(w *want) *topology.Range {
+	if len(w.resources) == 0 || w.resources[0].Range.IsZero() {
+		return nil
+	}
+	r := w.resources[0].Range
+	return &r
+}
+
+// prevented reports a deletion that lifecycle forbids.
+func (hp *hostPlanner) prevented(w *want) {
+	for _, r := range w.resources {
+		if r.PreventDestroy {
+			hp.diagnose(topology.Error, r.Path, hp.rangeOf(w), r.Path+" must not be destroyed",
+				"Its lifecycle block says prevent_destroy, but the plan deletes "+Title(w.object)+
+					". Undo the change that asks for it, or take prevent_destroy away.")
+		}
+	}
+}
+
+func sensitive(w *want) []string {
+	var out []string
+	for _, r := range w.resources {
+		for _, name := range r.Sensitive {
+			out = append(out, stateAttributes(name)...)
+		}
+	}
+	slices.Sort(out)
+	return slices.Compact(out)
+}

@@ -1,0 +1,302 @@
+package planner
+
+import (
+	"fmt"
+	"maps"
+	"net/netip"
+	"slices"
+	"strings"
+
+	"github.com/lvsform/lvsform/state"
+	"github.com/lvsform/lvsform/topology"
+)
+
+// want is one object that a host shall have, and who says so.
+type want struct {
+	object state.Object
+	// resources declare it, sorted by Path; several when equal declarations
+	// merged. Empty for a module, which follows from other objects.
+	resources []*topology.Resource
+	addresses []string // of the resources, with .real_server.NAME for a destination
+	server    string   // for a destination: the host that serves; "" outside the topology
+	announce  bool
+}
+
+// desired is the declared state of one host, by key.
+type desired map[state.Key]*want
+
+// declare works out what every host shall have. Unmanaged and retired hosts get
+// nothing. The diagnostics are declarations that contradict each other.
+func declare(t *topology.Topology) (map[string]desired, topology.Diagnostics) {
+	d := declarer{hosts: map[string]desired{}, retired: map[string]bool{}, owners: owners(t),
+		vips: map[netip.Addr]bool{}, directors: map[vip]bool{}}
+	for _, h := range t.Hosts {
+		d.retired[h.Name] = h.Retired
+		if h.Managed {
+			d.hosts[h.Name] = desired{}
+		}
+	}
+	for _, r := range t.Resources {
+		if s, ok := r.Body.(*topology.VirtualService); ok && s.Address.IsValid() {
+			d.vips[s.Address] = true
+			d.directors[vip{r.Host, s.Address}] = true
+		}
+	}
+	for _, r := range t.Resources {
+		if d.hosts[r.Host] != nil && !d.retired[r.Host] {
+			d.resource(r)
+		}
+	}
+	return d.hosts, d.diags
+}
+
+type declarer struct {
+	hosts     map[string]desired
+	retired   map[string]bool
+	owners    map[netip.Addr]string // host name by declared address
+	vips      map[netip.Addr]bool   // addresses of virtual services
+	directors map[vip]bool
+	diags     topology.Diagnostics
+}
+
+// vip is a virtual service's address on the director that serves it.
+type vip struct {
+	host    string
+	address netip.Addr
+}
+
+// owners tells which host has an address, by its declared address or its
+// interface facts.
+func owners(t *topology.Topology) map[netip.Addr]string {
+	out := map[netip.Addr]string{}
+	for _, h := range t.Hosts {
+		for _, nic := range h.Interfaces {
+			for _, p := range nic.Addresses {
+				out[p.Addr()] = h.Name
+			}
+		}
+	}
+	for _, h := range t.Hosts {
+		out[h.Address] = h.Name
+	}
+	return out
+}
+
+func (d *declarer) resource(r *topology.Resource) {
+	switch b := r.Body.(type) {
+	case *topology.Sysctl:
+		for _, name := range slices.Sorted(maps.Keys(b.Settings)) {
+			d.add(r, r.Path, want{object: state.Sysctl{Name: name, Value: b.Settings[name]}})
+		}
+	case *topology.Link:
+		d.link(r, b)
+	case *topology.Address:
+		d.add(r, r.Path, want{object: d.address(b), announce: d.announced(r, b)})
+	case *topology.Route:
+		d.add(r, r.Path, want{object: route(b)})
+	case *topology.Rule:
+		d.add(r, r.Path, want{object: state.Rule{Family: b.Family, Priority: b.Priority, From: b.From, To: b.To,
+			FWMark: b.FWMark, Table: tableOrMain(b.Table)}})
+	case *topology.VirtualService:
+		d.service(r, b)
+	}
+}
+
+// linkModules are the kernel modules behind the link kinds.
+var linkModules = map[string]string{"dummy": "dummy", "ipip": "ipip", "ip6tnl": "ip6_tunnel", "sit": "sit", "gre": "ip_gre"}
+
+func (d *declarer) link(r *topology.Resource, b *topology.Link) {
+	l := state.Link{Name: b.Name, Kind: b.Kind, Mode: b.Mode, Local: b.Local, Remote: b.Remote}
+	if b.Kind == "existing" {
+		l.Kind = ""
+	}
+	if b.Up != nil {
+		l.Up = state.Some(*b.Up)
+	}
+	if b.MTU != nil {
+		l.MTU = state.Some(*b.MTU)
+	}
+	if m, ok := linkModules[b.Kind]; ok {
+		d.module(r, m)
+	}
+	d.add(r, r.Path, want{object: l})
+}
+
+func (d *declarer) address(b *topology.Address) state.Address {
+	a := state.Address{Device: b.Device, IP: b.IP, Label: b.Label, Broadcast: b.Broadcast, Scope: b.Scope}
+	if a.Scope == "" {
+		a.Scope = "global"
+	}
+	if b.IP.Addr().Is4() {
+		if a.Label == "" {
+			a.Label = b.Device
+		}
+		return a
+	}
+	// A VIP must serve at once, and never be the source of the host's own
+	// connections.
+	vip := d.vips[b.IP.Addr()]
+	a.NoDAD, a.Deprecated = vip, vip
+	if b.NoDAD != nil {
+		a.NoDAD = *b.NoDAD
+	}
+	if b.PreferredLifetime != nil {
+		a.Deprecated = *b.PreferredLifetime == 0
+	}
+	return a
+}
+
+// announced tells whether neighbours are told of a new address: by default they
+// are of a director's, and never of a real server's, where the director owns it.
+func (d *declarer) announced(r *topology.Resource, b *topology.Address) bool {
+	if b.Announce != nil {
+		return *b.Announce
+	}
+	return d.directors[vip{r.Host, b.IP.Addr()}] && b.Device != "lo"
+}
+
+func tableOrMain(table int) int {
+	if table == 0 {
+		return state.TableMain
+	}
+	return table
+}
+
+func route(b *topology.Route) state.Route {
+	r := state.Route{To: b.To.Masked(), Table: tableOrMain(b.Table), Via: b.Via, Device: b.Device, Source: b.Source,
+		Scope: b.Scope, OnLink: b.OnLink, MTU: b.MTU, AdvMSS: b.AdvMSS}
+	v4 := b.To.Addr().Is4()
+	switch {
+	case b.Metric != nil:
+		r.Metric = *b.Metric
+	case !v4:
+		r.Metric = 1024 // IP6_RT_PRIO_USER of linux/ipv6_route.h
+	}
+	if v4 && r.Scope == "" {
+		r.Scope = "link"
+		if b.Via.IsValid() {
+			r.Scope = "global"
+		}
+	}
+	return r
+}
+
+func (d *declarer) module(r *topology.Resource, name string) {
+	d.add(r, r.Path, want{object: state.Module{Name: name}})
+}
+
+func (d *declarer) service(r *topology.Resource, b *topology.VirtualService) {
+	s := state.Service{
+		ServiceID: state.ServiceID{Protocol: b.Protocol, Address: b.Address, Port: b.Port, FWMark: b.FWMark, Family: b.Family},
+		Scheduler: b.Scheduler, OnePacket: b.OnePacket, Netmask: 32,
+	}
+	if b.FWMark != 0 {
+		s.ServiceID = state.ServiceID{FWMark: b.FWMark, Family: b.Family}
+	}
+	if b.Family == "ipv6" {
+		s.Netmask = 128
+	}
+	flags := slices.Clone(b.SchedulerFlags)
+	slices.Sort(flags)
+	s.SchedulerFlags = strings.Join(slices.Compact(flags), ",")
+	d.module(r, "ip_vs")
+	d.module(r, "ip_vs_"+b.Scheduler)
+	if p := b.Persistence; p != nil {
+		s.Timeout, s.Engine = p.Timeout, p.Engine
+		if p.Netmask != 0 {
+			s.Netmask = p.Netmask
+		}
+		if p.Engine != "" {
+			d.module(r, "ip_vs_pe_"+p.Engine)
+		}
+	}
+	d.add(r, r.Path, want{object: s})
+	for _, rs := range b.RealServers {
+		d.destination(r, s.ServiceID, rs)
+	}
+}
+
+func (d *declarer) destination(r *topology.Resource, id state.ServiceID, rs topology.RealServer) {
+	server := rs.Host
+	if server == "" {
+		server = d.owners[rs.Address]
+	}
+	if d.retired[server] {
+		return
+	}
+	o := state.Destination{Service: id, Address: rs.Address, Port: rs.Port, Weight: rs.Weight, Forward: rs.Forward,
+		Upper: rs.Upper, Lower: rs.Lower}
+	if rs.Forward == "tun" {
+		o.TunnelType = "ipip"
+	}
+	if rs.Tunnel != nil {
+		o.TunnelType, o.TunnelPort = rs.Tunnel.Type, rs.Tunnel.Port
+		if rs.Tunnel.Checksum != "none" {
+			o.TunnelChecksum = rs.Tunnel.Checksum
+		}
+	}
+	d.add(r, r.Path+".real_server."+rs.Name, want{object: o, server: server})
+}
+
+// add merges a declaration into its host; one that differs from an earlier one
+// of the same object is a diagnostic that names both.
+func (d *declarer) add(r *topology.Resource, address string, w want) {
+	host := d.hosts[r.Host]
+	key := w.object.Key()
+	have, ok := host[key]
+	if !ok {
+		w.resources, w.addresses = []*topology.Resource{r}, []string{address}
+		host[key] = &w
+		return
+	}
+	if have.object != w.object {
+		rng := r.Range
+		values := fmt.Sprintf("%s wants %s, but %s (%s) wants %s", address, Describe(w.object),
+			have.addresses[0], have.resources[0].Range, Describe(have.object))
+		if len(r.Sensitive)+len(have.resources[0].Sensitive) > 0 {
+			values = fmt.Sprintf("%s and %s (%s) want different values, which are sensitive", address,
+				have.addresses[0], have.resources[0].Range)
+		}
+		d.diags = append(d.diags, topology.Diagnostic{
+			Severity: topology.Error, Host: r.Host, Object: address, Range: &rng,
+			Summary: fmt.Sprintf("%s on %s is declared with two values", key, r.Host),
+			Detail:  values + ". Only one value can be live: make them equal, or remove one.",
+		})
+		return
+	}
+	have.announce = have.announce || w.announce
+	if !slices.Contains(have.addresses, address) {
+		have.addresses = append(have.addresses, address)
+		slices.Sort(have.addresses)
+	}
+	if !slices.Contains(have.resources, r) {
+		have.resources = append(have.resources, r)
+	}
+}
+
+// Queries names, for every managed host, the sysctls and modules that a plan
+// must observe there, sorted.
+func Queries(t *topology.Topology) map[string]Names {
+	hosts, _ := declare(t)
+	out := make(map[string]Names, len(hosts))
+	for name, d := range hosts {
+		sysctls, modules := d.query()
+		out[name] = Names{Sysctls: sysctls, Modules: modules}
+	}
+	return out
+}
+
+// Names are what a plan must ask a host for by name.
+type Names struct{ Sysctls, Modules []string }
+
+func (d desired) query() (sysctls, modules []string) {
+	for _, key := range slices.SortedFunc(maps.Keys(d), state.Key.Compare) {
+		switch key.Kind {
+		case state.KindSysctl:
+			sysctls = append(sysctls, key.ID)
+		case state.KindModule:
+			modules = append(modules, key.ID)
+		}
+	}
+	return sysctls, modules
+}

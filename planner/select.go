@@ -1,0 +1,122 @@
+package planner
+
+import (
+	"fmt"
+	"slices"
+
+	"github.com/lvsform/lvsform/topology"
+)
+
+// selectChanges leaves the changes that Target and Exclude ask for. What a
+// target waits for comes along; what waits for something excluded goes too.
+func (b *builder) selectChanges() {
+	in := b.in
+	if len(in.Target) == 0 && len(in.Exclude) == 0 {
+		return
+	}
+	keep := map[string]bool{}
+	for _, c := range b.plan.Changes {
+		keep[c.ID] = (len(in.Target) == 0 || c.named(in.Target)) && !c.named(in.Exclude)
+	}
+	if len(in.Target) > 0 {
+		b.withPrerequisites(keep)
+	}
+	var out []Change
+	for _, c := range b.plan.Changes {
+		if !keep[c.ID] {
+			continue
+		}
+		if i := slices.IndexFunc(c.AfterIDs, func(id string) bool { return !keep[id] }); i >= 0 {
+			keep[c.ID] = false
+			b.plan.Diagnostics = append(b.plan.Diagnostics, topology.Diagnostic{
+				Severity: topology.Warning, Host: c.Host, Object: c.Address(),
+				Summary: fmt.Sprintf("%s on %s is left out", c.Key(), c.Host),
+				Detail:  fmt.Sprintf("It waits for %s, which is excluded.", c.AfterIDs[i]),
+			})
+			continue
+		}
+		out = append(out, c)
+	}
+	b.plan.Changes = out
+	b.unknownSelectors()
+}
+
+// named tells whether a selector stands for one of the change's addresses or for
+// its host.
+func (c Change) named(selectors []string) bool {
+	return slices.ContainsFunc(selectors, func(s string) bool {
+		return s == "host."+c.Host || slices.ContainsFunc(c.Addresses, func(a string) bool { return within(a, s) })
+	})
+}
+
+// withPrerequisites adds to keep what its changes wait for, and what must exist
+// on their host first: the service of a destination, the module of a service.
+func (b *builder) withPrerequisites(keep map[string]bool) {
+	for i := len(b.plan.Changes) - 1; i >= 0; i-- {
+		c := b.plan.Changes[i]
+		if !keep[c.ID] {
+			continue
+		}
+		for _, id := range c.AfterIDs {
+			keep[id] = true
+			// A host's part of a stage is one transaction.
+			b.keepStage(keep, id)
+		}
+		for _, d := range b.plan.Changes[:i] {
+			if d.Host == c.Host && d.Action == Create && slices.ContainsFunc(c.Addresses, func(a string) bool {
+				return a != d.Address() && within(a, d.Address())
+			}) {
+				keep[d.ID] = true
+			}
+		}
+	}
+}
+
+func (b *builder) keepStage(keep map[string]bool, id string) {
+	i := slices.IndexFunc(b.plan.Changes, func(c Change) bool { return c.ID == id })
+	if i < 0 {
+		return
+	}
+	for _, d := range b.plan.Changes {
+		if d.Host == b.plan.Changes[i].Host && d.Stage == b.plan.Changes[i].Stage {
+			keep[d.ID] = true
+		}
+	}
+}
+
+// unknownSelectors reports a target or exclusion that names nothing at all.
+func (b *builder) unknownSelectors() {
+	for _, s := range slices.Concat(b.in.Target, b.in.Exclude) {
+		if b.known(s) {
+			continue
+		}
+		b.plan.Diagnostics = append(b.plan.Diagnostics, topology.Diagnostic{
+			Severity: topology.Error, Object: s, Summary: fmt.Sprintf("nothing is called %q", s),
+			Detail: "--target and --exclude take the address of a resource, module or real server as plans print it, or host.NAME.",
+		})
+	}
+}
+
+func (b *builder) known(selector string) bool {
+	for _, h := range b.in.Topology.Hosts {
+		if selector == "host."+h.Name {
+			return true
+		}
+	}
+	for _, d := range b.hosts {
+		for _, w := range d {
+			if slices.ContainsFunc(w.addresses, func(a string) bool { return within(a, selector) }) {
+				return true
+			}
+		}
+	}
+	for _, live := range b.in.Live {
+		for _, e := range live.Ledger.Entries {
+			c, _ := e.Claim(b.plan.Topology)
+			if slices.ContainsFunc(c.Addresses, func(a string) bool { return within(a, selector) }) {
+				return true
+			}
+		}
+	}
+	return false
+}
