@@ -119,13 +119,18 @@ func (p *Plan) Save(w io.Writer) error {
 	if err != nil {
 		return fmt.Errorf("save plan: %w", err)
 	}
-	if _, err := fmt.Fprintf(w, "%s %s %x\n", magic, FormatVersion, sha256.Sum256(body)); err != nil {
+	if _, err := fmt.Fprintf(w, "%s %s %x\n", magic, FormatVersion, checksum(FormatVersion, body)); err != nil {
 		return fmt.Errorf("save plan: %w", err)
 	}
 	if _, err := w.Write(body); err != nil {
 		return fmt.Errorf("save plan: %w", err)
 	}
 	return nil
+}
+
+// checksum covers the whole file but itself.
+func checksum(version string, body []byte) [sha256.Size]byte {
+	return sha256.Sum256(append([]byte(version+"\n"), body...))
 }
 
 // maxPlan is the largest saved plan that Open reads, in bytes.
@@ -149,7 +154,7 @@ func Open(r io.Reader) (*Plan, error) {
 	if err != nil {
 		return nil, err
 	}
-	if sum := sha256.Sum256(body); hex.EncodeToString(sum[:]) != fields[2] {
+	if fmt.Sprintf("%x", checksum(fields[1], body)) != fields[2] {
 		return nil, errors.New("the plan file is damaged: its checksum does not match; make the plan again")
 	}
 	p := &Plan{}

@@ -52,5 +52,8 @@ func Read(r io.Reader, v any) error {
 	if err := d.Decode(v); err != nil {
 		return fmt.Errorf("wire: decode %T: %w", v, err)
 	}
+	if d.More() {
+		return fmt.Errorf("wire: frame with more than one document")
+	}
 	return nil
 }
