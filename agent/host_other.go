@@ -1,0 +1,24 @@
+//go:build !unix
+
+package agent
+
+import (
+	"errors"
+	"os"
+
+	"github.com/lvsform/lvsform/wire"
+)
+
+func openPrivate(path string) (*os.File, error) { return os.Open(path) }
+
+func checkOwner(string, os.FileInfo) error { return nil }
+
+type lock struct{}
+
+func acquire(string, wire.LockInfo) (*lock, error) {
+	return nil, errors.New("lock: this system has no flock")
+}
+
+func (l *lock) release() {}
+
+func (l *lock) forget() {}

@@ -1,0 +1,131 @@
+//go:build unix
+
+package agent
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"syscall"
+
+	"github.com/lvsform/lvsform/wire"
+)
+
+// openPrivate opens a regular file that only its owner, this process's user,
+// can write to.
+func openPrivate(path string) (*os.File, error) {
+	f, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NOFOLLOW|syscall.O_NONBLOCK, 0)
+	if err != nil {
+		return nil, err
+	}
+	info, err := f.Stat()
+	if err == nil && !info.Mode().IsRegular() {
+		err = fmt.Errorf("%s is no regular file", path)
+	}
+	if err == nil {
+		err = checkOwner(path, info)
+	}
+	if err != nil {
+		f.Close()
+		return nil, err
+	}
+	return f, nil
+}
+
+func checkOwner(path string, info os.FileInfo) error {
+	stat, ok := info.Sys().(*syscall.Stat_t)
+	if ok && int(stat.Uid) != os.Geteuid() {
+		return fmt.Errorf("%s belongs to user %d: it must belong to user %d alone", path, stat.Uid, os.Geteuid())
+	}
+	if info.Mode().Perm()&0o022 != 0 {
+		return fmt.Errorf("%s can be written by others (mode %v): take that right away", path, info.Mode().Perm())
+	}
+	return nil
+}
+
+// lock is the host's lock, held. It goes with the process.
+type lock struct {
+	file *os.File
+	path string
+}
+
+// acquire takes the lock without waiting. A held one is a *wire.Error with
+// ErrorLocked.
+func acquire(dir string, who wire.LockInfo) (*lock, error) {
+	if err := makePrivateDir(dir); err != nil {
+		return nil, fmt.Errorf("lock: %w", err)
+	}
+	path := filepath.Join(dir, "lock")
+	for {
+		f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE|syscall.O_NOFOLLOW, 0o600)
+		if err != nil {
+			return nil, fmt.Errorf("lock: %w", err)
+		}
+		err = syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
+		if errors.Is(err, syscall.EWOULDBLOCK) {
+			defer f.Close()
+			return nil, lockedBy(f)
+		}
+		if err == nil && !current(f, path) {
+			f.Close() // the last topology left with the file meanwhile
+			continue
+		}
+		if err == nil {
+			err = writeOwner(f, who)
+		}
+		if err != nil {
+			f.Close()
+			return nil, fmt.Errorf("lock %s: %w", path, err)
+		}
+		return &lock{file: f, path: path}, nil
+	}
+}
+
+// current tells whether the open file is still the one of that path.
+func current(f *os.File, path string) bool {
+	open, err := f.Stat()
+	if err != nil {
+		return false
+	}
+	named, err := os.Lstat(path)
+	return err == nil && os.SameFile(open, named)
+}
+
+func writeOwner(f *os.File, who wire.LockInfo) error {
+	body, err := json.Marshal(who)
+	if err != nil {
+		return err
+	}
+	if err := f.Truncate(0); err != nil {
+		return err
+	}
+	_, err = f.WriteAt(body, 0)
+	return err
+}
+
+func lockedBy(f *os.File) error {
+	who := wire.LockInfo{}
+	body := make([]byte, 4096)
+	n, _ := f.ReadAt(body, 0)
+	if json.Unmarshal(body[:n], &who) != nil || who.Owner == "" {
+		who.Owner = "another session" // it has not written its name yet
+	}
+	message := "the host is locked by " + who.Owner
+	if !who.Since.IsZero() {
+		message += " since " + who.Since.Format("2006-01-02T15:04:05Z07:00")
+	}
+	return &wire.Error{Code: wire.ErrorLocked, Message: message, Lock: &who}
+}
+
+func (l *lock) release() {
+	_ = l.file.Truncate(0)
+	_ = l.file.Close()
+}
+
+// forget removes the lock's file while the lock is held.
+func (l *lock) forget() {
+	_ = os.Remove(l.path)
+	_ = os.Remove(filepath.Dir(l.path))
+}

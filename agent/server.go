@@ -1,0 +1,267 @@
+package agent
+
+import (
+	"bufio"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/lvsform/lvsform/agent/txn"
+	"github.com/lvsform/lvsform/state"
+	"github.com/lvsform/lvsform/wire"
+)
+
+// Where a host keeps what lvsform needs there.
+const (
+	DefaultStateDir = "/var/lib/lvsform"
+	DefaultLockDir  = "/run/lvsform"
+)
+
+// Server answers the requests of one session.
+type Server struct {
+	Kernel   txn.Kernel
+	StateDir string     // holds the ledger; "" is DefaultStateDir
+	LockDir  string     // "" is DefaultLockDir
+	Hello    wire.Hello // its Protocol is filled in
+	// Executable is the file that goes when the last topology leaves the host;
+	// "" for none.
+	Executable string
+
+	busy sync.Mutex // held while a request is answered
+	lock *lock
+}
+
+// Serve speaks on r and w until EOF, which is no error. A request in hand is
+// finished even when nobody listens to its answer any more.
+func (s *Server) Serve(r io.Reader, w io.Writer) error {
+	defer s.unlock()
+	in, out := bufio.NewReaderSize(r, 64<<10), bufio.NewWriterSize(w, 64<<10)
+	hello := s.Hello
+	hello.Protocol = wire.Protocol
+	if err := send(out, hello); err != nil {
+		return err
+	}
+	for {
+		var request wire.Request
+		if err := wire.Read(in, &request); err != nil {
+			if errors.Is(err, io.EOF) {
+				return nil
+			}
+			refusal := &wire.Error{Code: wire.ErrorFailed, Message: err.Error()}
+			// What follows an unreadable frame cannot be trusted.
+			return errors.Join(err, send(out, wire.Response{Error: refusal}))
+		}
+		if err := send(out, s.answer(request, out)); err != nil {
+			return fmt.Errorf("answer: %w", err)
+		}
+	}
+}
+
+// Idle runs f between two requests, or before the first, and lets none begin
+// while it runs.
+func (s *Server) Idle(f func()) {
+	s.busy.Lock()
+	defer s.busy.Unlock()
+	f()
+}
+
+func send(w *bufio.Writer, v any) error {
+	if err := wire.Write(w, v); err != nil {
+		return err
+	}
+	return w.Flush()
+}
+
+func (s *Server) answer(q wire.Request, events *bufio.Writer) wire.Response {
+	s.busy.Lock()
+	defer s.busy.Unlock()
+	var out wire.Response
+	var err error
+	switch set := countSet(q); {
+	case set != 1:
+		err = fmt.Errorf("a request asks for one thing, this one for %d", set)
+	case q.Lock != nil:
+		out.Locked, err = s.takeLock(*q.Lock)
+	case q.Observe != nil:
+		out.Observation, err = s.observe(*q.Observe)
+	case q.Begin != nil:
+		out.Result, err = s.begin(*q.Begin, events)
+	case q.Leave != nil:
+		out.Left, err = s.leave(*q.Leave)
+	}
+	if err != nil {
+		return wire.Response{Error: asError(err)}
+	}
+	return out
+}
+
+func countSet(q wire.Request) (n int) {
+	for _, set := range []bool{q.Lock != nil, q.Observe != nil, q.Begin != nil, q.Leave != nil} {
+		if set {
+			n++
+		}
+	}
+	return n
+}
+
+func asError(err error) *wire.Error {
+	var e *wire.Error
+	if errors.As(err, &e) {
+		return e
+	}
+	return &wire.Error{Code: wire.ErrorFailed, Message: err.Error()}
+}
+
+func (s *Server) stateDir() string {
+	if s.StateDir == "" {
+		return DefaultStateDir
+	}
+	return s.StateDir
+}
+
+func (s *Server) takeLock(q wire.Lock) (*wire.Locked, error) {
+	if s.lock != nil {
+		return &wire.Locked{}, nil
+	}
+	dir := s.LockDir
+	if dir == "" {
+		dir = DefaultLockDir
+	}
+	l, err := acquire(dir, wire.LockInfo{Owner: q.Owner, Since: time.Now().UTC().Truncate(time.Second)})
+	if err != nil {
+		return nil, err
+	}
+	s.lock = l
+	return &wire.Locked{}, nil
+}
+
+func (s *Server) unlock() {
+	if s.lock != nil {
+		s.lock.release()
+		s.lock = nil
+	}
+}
+
+func (s *Server) observe(q wire.Observe) (*wire.Observation, error) {
+	ledger, err := readLedger(s.stateDir())
+	if err != nil {
+		return nil, err
+	}
+	query := txn.Query{Sysctls: slices.Clone(q.Sysctls), Modules: slices.Clone(q.Modules), Network: true, IPVS: true}
+	for _, e := range ledger.Entries {
+		switch key := e.Key(); key.Kind {
+		case state.KindSysctl:
+			query.Sysctls = append(query.Sysctls, key.ID)
+		case state.KindModule:
+			query.Modules = append(query.Modules, key.ID)
+		}
+	}
+	host, err := s.Kernel.Read(query)
+	if err != nil {
+		return nil, err
+	}
+	return &wire.Observation{
+		Objects: host.Objects, Ledger: ledger,
+		MissingModules: host.MissingModules, NoARP: host.NoARP,
+	}, nil
+}
+
+func (s *Server) begin(b wire.Begin, events *bufio.Writer) (*wire.Result, error) {
+	if s.lock == nil {
+		return nil, errors.New("nothing is changed without the host's lock: send lock first")
+	}
+	if err := checkBegin(b); err != nil {
+		return nil, err
+	}
+	ledger, err := readLedger(s.stateDir())
+	if err != nil {
+		return nil, err
+	}
+	t := txn.Txn{
+		Kernel: s.Kernel,
+		Record: func(l state.Ledger) error { return writeLedger(s.stateDir(), l) },
+		Done: func(ids []string) {
+			for _, id := range ids {
+				// Whoever has gone away does not stop the transaction.
+				_ = wire.Write(events, wire.Response{Step: &wire.StepEvent{ID: id}})
+			}
+			_ = events.Flush()
+		},
+	}
+	if err := t.Run(ledger, b); err != nil {
+		return nil, err
+	}
+	return &wire.Result{}, nil
+}
+
+// checkBegin refuses a request that cannot be carried out whatever the host.
+func checkBegin(b wire.Begin) error {
+	if b.Topology == "" {
+		return errors.New("begin names no topology")
+	}
+	for _, step := range b.Steps {
+		if step.Claim == nil {
+			continue
+		}
+		claim := step.Claim.Claim
+		switch {
+		case claim.Value.Object == nil:
+			return fmt.Errorf("step %s: claim without an object", step.ID)
+		case claim.Topology != b.Topology:
+			return fmt.Errorf("step %s: claim of topology %q in a change of %q", step.ID, claim.Topology, b.Topology)
+		case step.Change != nil && step.Change.Key() != claim.Value.Key():
+			return fmt.Errorf("step %s: changes %s, claims %s", step.ID, step.Change.Key(), claim.Value.Key())
+		case step.Claim.Before.Object != nil && step.Claim.Before.Key() != claim.Value.Key():
+			return fmt.Errorf("step %s: claims %s, which was %s", step.ID, claim.Value.Key(), step.Claim.Before.Key())
+		}
+	}
+	return nil
+}
+
+func (s *Server) leave(q wire.Leave) (*wire.Left, error) {
+	if s.lock == nil {
+		if _, err := s.takeLock(wire.Lock{Owner: "leave of " + q.Topology}); err != nil {
+			return nil, err
+		}
+		defer s.unlock()
+	}
+	ledger, err := readLedger(s.stateDir())
+	if err != nil {
+		return nil, err
+	}
+	ledger, err = forget(ledger, q.Topology)
+	if err != nil {
+		return nil, err
+	}
+	if len(ledger.Entries) > 0 || len(ledger.Members) > 0 {
+		return &wire.Left{}, writeLedger(s.stateDir(), ledger)
+	}
+	if err := s.removeAll(); err != nil {
+		return nil, err
+	}
+	return &wire.Left{Removed: true}, nil
+}
+
+// removeAll removes what lvsform keeps on the host. A directory that holds
+// something else stays.
+func (s *Server) removeAll() error {
+	if err := removeLedger(s.stateDir()); err != nil {
+		return err
+	}
+	if s.Executable != "" {
+		if err := os.Remove(s.Executable); err != nil && !errors.Is(err, os.ErrNotExist) {
+			return fmt.Errorf("remove the agent: %w", err)
+		}
+		if parent := filepath.Dir(s.Executable); filepath.Base(parent) == "lvsform" {
+			_ = os.Remove(parent)
+		}
+	}
+	_ = os.Remove(s.stateDir())
+	s.lock.forget()
+	return nil
+}

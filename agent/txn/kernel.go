@@ -1,0 +1,39 @@
+// Package txn makes one host's changes all together or not at all.
+package txn
+
+import "github.com/lvsform/lvsform/state"
+
+// Kernel is the host's kernel as a transaction sees it. It does what it is told
+// and nothing more: what the kernel takes away by itself beside a change (a
+// route with its address) is for the transaction to notice and put back.
+type Kernel interface {
+	// Read reads what the query asks for. It changes nothing and loads no
+	// module. What could not be read is an error, never an empty answer.
+	Read(q Query) (Host, error)
+	// Apply makes the changes in order and stops at the first that fails. It
+	// returns how many were made. Deleting what is already gone succeeds.
+	Apply(changes []state.Change) (done int, err error)
+	// Announce tells the neighbours that this host now has the address. A
+	// device that has no neighbours to tell is no error.
+	Announce(a state.Address) error
+}
+
+// Query says what to read.
+type Query struct {
+	// Sysctls are names; one that does not exist is left out of the answer. A
+	// * stands for one whole part of a name: net.ipv4.conf.*.forwarding.
+	Sysctls []string
+	Modules []string // names with underscores
+	Network bool     // links, addresses, routes, rules
+	IPVS    bool     // services and destinations
+}
+
+// Host is what was read: no key occurs twice, and the addresses of a device
+// come in the kernel's order, primary ones first.
+type Host struct {
+	Objects state.Objects
+	// MissingModules are those asked for that are neither loaded nor to be
+	// found on the host.
+	MissingModules []string
+	NoARP          []string // links that answer no ARP; with Query.Network
+}

@@ -1,0 +1,172 @@
+package txn
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/lvsform/lvsform/state"
+)
+
+// passes bounds the tries of reconcile: restoring one thing may cost another
+// (an address its routes), which the next pass restores.
+const passes = 6
+
+// reconcile brings the host back to what it was before the transaction. It
+// returns what is left to do, as an error.
+func (r *run) reconcile() error {
+	var last []state.Change
+	var failures []error
+	for range passes {
+		changes, err := r.toRestore()
+		if err != nil {
+			return err
+		}
+		if len(changes) == 0 {
+			return nil
+		}
+		if slices.Equal(changes, last) {
+			break // no progress
+		}
+		last, failures = changes, nil
+		first, second := r.phases(changes)
+		if len(first) > 0 {
+			failures = r.restore(first)
+			if changes, err = r.toRestore(); err != nil {
+				return err
+			}
+			_, second = r.phases(changes)
+		}
+		failures = append(failures, r.restore(second)...)
+	}
+	changes, err := r.toRestore()
+	if err != nil {
+		return err
+	}
+	if len(changes) == 0 {
+		return nil
+	}
+	return left(changes, failures)
+}
+
+// toRestore compares the host with the snapshot, in what the transaction names
+// or may have disturbed.
+func (r *run) toRestore() ([]state.Change, error) {
+	host, err := r.Kernel.Read(r.query)
+	if err != nil {
+		return nil, err
+	}
+	wanted := make(map[state.Key]bool)
+	var want, have state.Objects
+	for _, o := range r.before {
+		key := o.Key()
+		if _, touched := r.final[key]; touched || r.disturbed.reaches(o) {
+			want, wanted[key] = append(want, o), true
+		}
+	}
+	for key, o := range r.learned {
+		want, wanted[key] = append(want, o), true
+	}
+	for _, o := range host.Objects {
+		key := o.Key()
+		if _, touched := r.final[key]; touched || wanted[key] {
+			have = append(have, o)
+		}
+	}
+	live := have.ByKey()
+	changes := slices.DeleteFunc(state.Diff(have, want), func(c state.Change) bool {
+		if c.After == nil {
+			return stays(c.Before, live[c.Key()])
+		}
+		// A learned sysctl may have gone again with its link.
+		_, learned := r.learned[c.Key()]
+		return learned && c.Before == nil
+	})
+	return changes, nil
+}
+
+// restoreRank orders what is made; what is deleted goes in the reverse order.
+func restoreRank(k state.Kind) int {
+	switch k {
+	case state.KindLink: // sysctls may be those of the link
+		return 1
+	case state.KindSysctl:
+		return 2
+	case state.KindAddress:
+		return 3
+	case state.KindRoute:
+		return 4
+	case state.KindRule:
+		return 5
+	case state.KindService:
+		return 6
+	case state.KindDestination:
+		return 7
+	}
+	return 0
+}
+
+// phases splits changes into those to make first, and those that are to be
+// looked at again afterwards, because the kernel makes some of them by itself.
+func (r *run) phases(changes []state.Change) (first, second []state.Change) {
+	for _, c := range changes {
+		if c.After == nil || restoreRank(c.Key().Kind) < restoreRank(state.KindRoute) {
+			first = append(first, c)
+		} else {
+			second = append(second, c)
+		}
+	}
+	rank := func(c state.Change) int {
+		n := restoreRank(c.Key().Kind) * 2
+		if c.After == nil {
+			return -n
+		}
+		if route, ok := c.After.(state.Route); ok && byGateway(route) {
+			n++ // its gateway is reached by a direct route
+		}
+		return n + 1
+	}
+	compare := func(a, b state.Change) int {
+		if n := cmp.Compare(rank(a), rank(b)); n != 0 {
+			return n
+		}
+		// The order of addresses decides which are primary.
+		return cmp.Compare(r.place[a.Key()], r.place[b.Key()])
+	}
+	slices.SortStableFunc(first, compare)
+	slices.SortStableFunc(second, compare)
+	return first, second
+}
+
+// restore makes as many of the changes as the kernel lets it.
+func (r *run) restore(changes []state.Change) (failures []error) {
+	for len(changes) > 0 {
+		done, err := r.Kernel.Apply(changes)
+		if err == nil {
+			return failures
+		}
+		done = min(done, len(changes)-1)
+		failures = append(failures, fmt.Errorf("%s: %w", verb(changes[done]), err))
+		changes = changes[done+1:]
+	}
+	return failures
+}
+
+// left says what could not be restored.
+func left(changes []state.Change, failures []error) error {
+	const most = 10
+	var text []string
+	for _, c := range changes[:min(len(changes), most)] {
+		text = append(text, fmt.Sprintf("%s is %s and was %s", c.Key(), describe(c.Before), describe(c.After)))
+	}
+	if len(changes) > most {
+		text = append(text, fmt.Sprintf("%d more", len(changes)-most))
+	}
+	err := errors.New(strings.Join(text, "; "))
+	if len(failures) > 0 {
+		err = fmt.Errorf("%w (%w)", err, errors.Join(failures[:min(len(failures), most)]...))
+	}
+	return err
+}
