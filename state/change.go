@@ -46,8 +46,9 @@ func Diff(live, want Objects) []Change {
 	have := live.ByKey()
 	var changes []Change
 	for _, w := range want {
-		l, ok := have[w.Key()]
-		delete(have, w.Key())
+		key := w.Key()
+		l, ok := have[key]
+		delete(have, key)
 		switch {
 		case !ok:
 			changes = append(changes, Change{After: w})
@@ -58,8 +59,24 @@ func Diff(live, want Objects) []Change {
 	for l := range maps.Values(have) {
 		changes = append(changes, Change{Before: l})
 	}
-	slices.SortFunc(changes, func(a, b Change) int { return a.Key().Compare(b.Key()) })
+	sortByKey(changes)
 	return changes
+}
+
+// sortByKey orders a list in place; keys are made once, not at each comparison.
+func sortByKey[T interface{ Key() Key }](list []T) {
+	type keyed struct {
+		key  Key
+		item T
+	}
+	with := make([]keyed, len(list))
+	for i, item := range list {
+		with[i] = keyed{item.Key(), item}
+	}
+	slices.SortFunc(with, func(a, b keyed) int { return a.key.Compare(b.key) })
+	for i, k := range with {
+		list[i] = k.item
+	}
 }
 
 // Objects are the objects of one host.
@@ -75,8 +92,4 @@ func (os Objects) ByKey() map[Key]Object {
 }
 
 // Sort orders the objects by key, in place.
-func (os Objects) Sort() {
-	slices.SortFunc(os, func(a, b Object) int {
-		return a.Key().Compare(b.Key())
-	})
-}
+func (os Objects) Sort() { sortByKey(os) }

@@ -24,20 +24,21 @@ func (o *Opt[T]) UnmarshalJSON(b []byte) error {
 	return json.Unmarshal(b, &o.Value)
 }
 
-// byKind holds objects in typed lists: a table of ten thousand destinations is
-// then decoded in one pass, without looking at each object twice.
+// byKind holds objects in typed lists, and destinations as text below their
+// service: a table of ten thousand is then read in one cheap pass.
 type byKind struct {
-	Modules      []Module      `json:"module,omitempty"`
-	Sysctls      []Sysctl      `json:"sysctl,omitempty"`
-	Links        []Link        `json:"link,omitempty"`
-	Addresses    []Address     `json:"address,omitempty"`
-	Routes       []Route       `json:"route,omitempty"`
-	Rules        []Rule        `json:"rule,omitempty"`
-	Services     []Service     `json:"ipvs_service,omitempty"`
-	Destinations []Destination `json:"ipvs_destination,omitempty"`
+	Modules      []Module     `json:"module,omitempty"`
+	Sysctls      []Sysctl     `json:"sysctl,omitempty"`
+	Links        []Link       `json:"link,omitempty"`
+	Addresses    []Address    `json:"address,omitempty"`
+	Routes       []Route      `json:"route,omitempty"`
+	Rules        []Rule       `json:"rule,omitempty"`
+	Services     []Service    `json:"ipvs_service,omitempty"`
+	Destinations destinations `json:"ipvs_destination,omitempty"`
 }
 
-// MarshalJSON writes the objects as one list for each kind, in their order.
+// MarshalJSON writes the objects as one list for each kind, in their order;
+// destinations are put together by service, one line of text each.
 func (os Objects) MarshalJSON() ([]byte, error) {
 	var k byKind
 	for _, o := range os {
@@ -57,7 +58,7 @@ func (os Objects) MarshalJSON() ([]byte, error) {
 		case Service:
 			k.Services = append(k.Services, o)
 		case Destination:
-			k.Destinations = append(k.Destinations, o)
+			k.Destinations.add(o)
 		default:
 			return nil, fmt.Errorf("state: unknown object type %T", o)
 		}
@@ -80,13 +81,16 @@ func (os *Objects) UnmarshalJSON(b []byte) error {
 	appendAll(os, k.Routes)
 	appendAll(os, k.Rules)
 	appendAll(os, k.Services)
-	appendAll(os, k.Destinations)
+	if err := k.Destinations.appendTo(os); err != nil {
+		return err
+	}
 	seen := make(map[Key]bool, len(*os))
 	for _, o := range *os {
-		if seen[o.Key()] {
-			return fmt.Errorf("state: %s occurs twice", o.Key())
+		key := o.Key()
+		if seen[key] {
+			return fmt.Errorf("state: %s occurs twice", key)
 		}
-		seen[o.Key()] = true
+		seen[key] = true
 	}
 	return nil
 }

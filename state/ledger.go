@@ -2,6 +2,9 @@ package state
 
 import (
 	"cmp"
+	"encoding/json"
+	"fmt"
+	"maps"
 	"slices"
 )
 
@@ -94,6 +97,73 @@ func (l Ledger) Update(changes []ClaimChange) Ledger {
 			out.Entries = append(out.Entries, e)
 		}
 	}
-	slices.SortFunc(out.Entries, func(a, b Entry) int { return a.Key().Compare(b.Key()) })
+	sortByKey(out.Entries)
 	return out
+}
+
+// ledgerJSON is the ledger as it is written: objects in Objects' compact form,
+// so that a table of ten thousand destinations is read and written quickly.
+type ledgerJSON struct {
+	Version    int                   `json:"version"`
+	Members    map[string][]string   `json:"members,omitempty"`
+	Before     Objects               `json:"before"`
+	Topologies map[string]claimsJSON `json:"topologies"`
+}
+
+type claimsJSON struct {
+	Values    Objects             `json:"values"`
+	Addresses map[string][]string `json:"addresses"` // by Key.String
+}
+
+// MarshalJSON writes the claims topology by topology.
+func (l Ledger) MarshalJSON() ([]byte, error) {
+	j := ledgerJSON{Version: l.Version, Members: l.Members, Before: Objects{}, Topologies: map[string]claimsJSON{}}
+	for _, e := range l.Entries {
+		if e.Before.Object != nil {
+			j.Before = append(j.Before, e.Before.Object)
+		}
+		key := e.Key().String()
+		for _, c := range e.Claims {
+			t, ok := j.Topologies[c.Topology]
+			if !ok {
+				t.Addresses = map[string][]string{}
+			}
+			t.Values = append(t.Values, c.Value.Object)
+			t.Addresses[key] = c.Addresses
+			j.Topologies[c.Topology] = t
+		}
+	}
+	return json.Marshal(j)
+}
+
+// UnmarshalJSON reads what MarshalJSON wrote, strictly.
+func (l *Ledger) UnmarshalJSON(b []byte) error {
+	var j ledgerJSON
+	if err := strict(b, &j); err != nil {
+		return err
+	}
+	before := j.Before.ByKey()
+	entries := map[Key]*Entry{}
+	for _, name := range slices.Sorted(maps.Keys(j.Topologies)) {
+		t := j.Topologies[name]
+		for _, value := range t.Values {
+			key := value.Key()
+			addresses := t.Addresses[key.String()]
+			if len(addresses) == 0 {
+				return fmt.Errorf("state: ledger: the claim of %q on %s has no address", name, key)
+			}
+			e := entries[key]
+			if e == nil {
+				e = &Entry{Before: Boxed{before[key]}}
+				entries[key] = e
+			}
+			e.Claims = append(e.Claims, Claim{Topology: name, Addresses: addresses, Value: Boxed{value}})
+		}
+	}
+	*l = Ledger{Version: j.Version, Members: j.Members}
+	for _, e := range entries {
+		l.Entries = append(l.Entries, *e)
+	}
+	sortByKey(l.Entries)
+	return nil
 }

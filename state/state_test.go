@@ -68,8 +68,11 @@ func TestStrictDecoding(t *testing.T) {
 	for name, doc := range map[string]string{
 		"unknown kind":      `{"teapot":[{}]}`,
 		"unknown attribute": `{"module":[{"name":"x","colour":"red"}]}`,
+		"no service":        `{"ipvs_destination":{"tcp":["192.0.2.9:80 dr 1"]}}`,
+		"no weight":         `{"ipvs_destination":{"fwmark/1/ipv4":["192.0.2.9:80 dr"]}}`,
+		"unknown option":    `{"ipvs_destination":{"fwmark/1/ipv4":["192.0.2.9:80 dr 1 colour=red"]}}`,
 		"a key twice":       `{"module":[{"name":"x"},{"name":"x"}]}`,
-		"weight too large":  `{"ipvs_destination":[{"port":65536}]}`,
+		"port too large":    `{"ipvs_destination":{"tcp/192.0.2.1:80":["192.0.2.9:65536 dr 1"]}}`,
 	} {
 		var os state.Objects
 		if err := json.Unmarshal([]byte(doc), &os); err == nil {
@@ -202,5 +205,31 @@ func TestLedgerKeepsTheValueBeforeTheFirstClaim(t *testing.T) {
 	}
 	if len(empty.Entries) != 0 {
 		t.Error("Update changed its receiver")
+	}
+}
+
+func TestLedgerSurvivesJSON(t *testing.T) {
+	want := state.Ledger{Members: map[string][]string{"web": {"a", "b"}}}
+	var claims []state.ClaimChange
+	for i, o := range every() {
+		for _, topology := range []string{"mail", "web"} {
+			claims = append(claims, state.ClaimChange{Before: state.Boxed{Object: []state.Object{o, nil}[i%2]},
+				Claim: state.Claim{Topology: topology, Addresses: []string{"x.y", "x.z"}, Value: state.Boxed{Object: o}}})
+		}
+	}
+	want = want.Update(claims)
+	b, err := json.Marshal(want)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got state.Ledger
+	if err := json.Unmarshal(b, &got); err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(want, got, cmp.Comparer(func(a, b state.Boxed) bool { return a.Object == b.Object })); diff != "" {
+		t.Error(diff)
+	}
+	if err := json.Unmarshal([]byte(`{"version":1,"topologies":{"web":{"values":{"module":[{"name":"a"}]}}}}`), &got); err == nil {
+		t.Error("a claim without an address is accepted")
 	}
 }
