@@ -52,6 +52,7 @@ func Diff(live, want Objects) []Change {
 		switch {
 		case !ok:
 			changes = append(changes, Change{After: w})
+		case w == l: // the common case, without making the resolved object
 		case w.Resolve(l) != l:
 			changes = append(changes, Change{Before: l, After: w.Resolve(l)})
 		}

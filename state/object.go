@@ -189,11 +189,17 @@ type ServiceID struct {
 }
 
 // String is the ID of the service's key: tcp/192.0.2.1:80, fwmark/7/ipv4.
-func (s ServiceID) String() string {
+func (s ServiceID) String() string { return string(s.appendTo(make([]byte, 0, 64))) }
+
+// appendTo appends the ID to b: a table of ten thousand destinations makes as
+// many keys.
+func (s ServiceID) appendTo(b []byte) []byte {
 	if s.FWMark != 0 {
-		return "fwmark/" + strconv.FormatUint(uint64(s.FWMark), 10) + "/" + s.Family
+		b = strconv.AppendUint(append(b, "fwmark/"...), uint64(s.FWMark), 10)
+		return append(append(b, '/'), s.Family...)
 	}
-	return s.Protocol + "/" + netip.AddrPortFrom(s.Address, s.Port).String()
+	b = append(append(b, s.Protocol...), '/')
+	return netip.AddrPortFrom(s.Address, s.Port).AppendTo(b)
 }
 
 // Service is an IPVS virtual service.
@@ -266,7 +272,8 @@ func prefixID(p netip.Prefix) string {
 
 // Key of a destination is its service, address and port.
 func (d Destination) Key() Key {
-	return Key{KindDestination, d.Service.String() + "/" + netip.AddrPortFrom(d.Address, d.Port).String()}
+	b := append(d.Service.appendTo(make([]byte, 0, 128)), '/')
+	return Key{KindDestination, string(netip.AddrPortFrom(d.Address, d.Port).AppendTo(b))}
 }
 
 func (m Module) Resolve(Object) Object      { return m }
