@@ -10,8 +10,9 @@ type Kernel interface {
 	// Read reads what the query asks for. It changes nothing and loads no
 	// module. What could not be read is an error, never an empty answer.
 	Read(q Query) (Host, error)
-	// Apply makes the changes in order and stops at the first that fails. It
-	// returns how many were made. Deleting what is already gone succeeds.
+	// Apply makes the changes in order. On an error done is the index of the
+	// first that failed; some that follow it may have been made as well, where
+	// they went to the kernel together. Deleting what is already gone succeeds.
 	Apply(changes []state.Change) (done int, err error)
 	// Announce tells the neighbours that this host now has the address. A
 	// device that has no neighbours to tell is no error.

@@ -1,0 +1,173 @@
+//go:build linux
+
+// Package kernel is the running Linux kernel as a transaction sees it.
+package kernel
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+
+	"github.com/vishvananda/netlink/nl"
+	"golang.org/x/sys/unix"
+
+	"github.com/lvsform/lvsform/agent/ipvs"
+	"github.com/lvsform/lvsform/agent/module"
+	"github.com/lvsform/lvsform/agent/network"
+	"github.com/lvsform/lvsform/agent/sysctl"
+	"github.com/lvsform/lvsform/agent/txn"
+	"github.com/lvsform/lvsform/state"
+)
+
+// Kernel is the kernel of the current namespaces. It is not safe for concurrent
+// use.
+type Kernel struct {
+	network *network.Network
+	table   *ipvs.Table // nil until it is needed and there
+}
+
+// New returns the kernel. It opens nothing yet.
+func New() *Kernel {
+	nl.EnableErrorMessageReporting = true // the kernel says what it dislikes
+	return &Kernel{network: network.New(module.Load)}
+}
+
+// Close releases what has been opened.
+func (k *Kernel) Close() {
+	if k.table != nil {
+		k.table.Close()
+		k.table = nil
+	}
+}
+
+// Identity is what uname(2) tells: the host's name and the kernel's release.
+func Identity() (hostname, release string, err error) {
+	var uts unix.Utsname
+	if err := unix.Uname(&uts); err != nil {
+		return "", "", fmt.Errorf("uname: %w", err)
+	}
+	return unix.ByteSliceToString(uts.Nodename[:]), unix.ByteSliceToString(uts.Release[:]), nil
+}
+
+// Read implements txn.Kernel.
+func (k *Kernel) Read(q txn.Query) (h txn.Host, err error) {
+	modules, missing, err := module.Read(q.Modules)
+	if err != nil {
+		return h, err
+	}
+	sysctls, err := sysctl.Read(q.Sysctls)
+	if err != nil {
+		return h, err
+	}
+	h.Objects, h.MissingModules = append(modules, sysctls...), missing
+	if q.Network {
+		objects, noARP, err := k.network.Read()
+		if err != nil {
+			return h, err
+		}
+		h.Objects, h.NoARP = append(h.Objects, objects...), noARP
+		slices.Sort(h.NoARP)
+	}
+	// An absent ip_vs is an empty table.
+	if q.IPVS && ipvs.Loaded() {
+		if err := k.open(); err != nil {
+			return h, err
+		}
+		objects, err := k.table.Read()
+		if err != nil {
+			return h, fmt.Errorf("read the IPVS table: %w", err)
+		}
+		h.Objects = append(h.Objects, objects...)
+	}
+	return h, nil
+}
+
+func (k *Kernel) open() error {
+	if k.table != nil {
+		return nil
+	}
+	table, err := ipvs.Open()
+	if err != nil {
+		return err
+	}
+	k.table = table
+	return nil
+}
+
+// Apply implements txn.Kernel.
+func (k *Kernel) Apply(changes []state.Change) (done int, err error) {
+	for from := 0; from < len(changes); {
+		apply := k.applierOf(changes[from])
+		to := from + 1
+		for to < len(changes) && kindOf(changes[to]) == kindOf(changes[from]) {
+			to++
+		}
+		n, err := apply(changes[from:to])
+		if err != nil {
+			return from + n, err
+		}
+		from = to
+	}
+	return len(changes), nil
+}
+
+// Announce implements txn.Kernel.
+func (k *Kernel) Announce(a state.Address) error { return k.network.Announce(a) }
+
+// family is the package that knows a kind of objects.
+type family int
+
+const (
+	ofModule family = iota
+	ofSysctl
+	ofNetwork
+	ofIPVS
+)
+
+func kindOf(c state.Change) family {
+	o := c.After
+	if o == nil {
+		o = c.Before
+	}
+	switch o.(type) {
+	case state.Module:
+		return ofModule
+	case state.Sysctl:
+		return ofSysctl
+	case state.Service, state.Destination:
+		return ofIPVS
+	}
+	return ofNetwork
+}
+
+func (k *Kernel) applierOf(c state.Change) func([]state.Change) (int, error) {
+	switch kindOf(c) {
+	case ofModule:
+		return module.Apply
+	case ofSysctl:
+		return sysctl.Apply
+	case ofIPVS:
+		return k.applyIPVS
+	}
+	return k.network.Apply
+}
+
+func (k *Kernel) applyIPVS(changes []state.Change) (done int, err error) {
+	if !ipvs.Loaded() {
+		if !slices.ContainsFunc(changes, func(c state.Change) bool { return c.After != nil }) {
+			return len(changes), nil // what is not there need not be deleted
+		}
+		if err := module.Load("ip_vs"); err != nil {
+			return 0, err
+		}
+	}
+	if err := k.open(); err != nil {
+		return 0, err
+	}
+	done, err = k.table.Apply(changes)
+	var refused *ipvs.ApplyError
+	if errors.As(err, &refused) {
+		done = refused.Failed[0].Index
+	}
+	return done, err
+}

@@ -1,0 +1,62 @@
+//go:build linux
+
+// Command lvsform-agent is the host's side of lvsform: it answers frames on its
+// standard input.
+package main
+
+import (
+	"fmt"
+	"os"
+	"os/signal"
+	"runtime"
+	"runtime/debug"
+	"syscall"
+
+	"github.com/lvsform/lvsform/agent"
+	"github.com/lvsform/lvsform/agent/kernel"
+	"github.com/lvsform/lvsform/wire"
+)
+
+func main() {
+	if len(os.Args) != 2 || os.Args[1] != "serve" {
+		fmt.Fprintln(os.Stderr, "usage: lvsform-agent serve\n\nIt is started by lvsform and speaks frames on stdin and stdout.")
+		os.Exit(2)
+	}
+	if err := serve(); err != nil {
+		fmt.Fprintln(os.Stderr, "lvsform-agent:", err)
+		os.Exit(1)
+	}
+}
+
+func serve() error {
+	// The process is short-lived and needs little memory: collecting garbage
+	// late leaves more of the processor to the work.
+	debug.SetGCPercent(400)
+	hostname, release, err := kernel.Identity()
+	if err != nil {
+		return err
+	}
+	executable, err := os.Executable()
+	if err != nil {
+		return fmt.Errorf("find the agent's own file: %w", err)
+	}
+	k := kernel.New()
+	defer k.Close()
+	server := &agent.Server{
+		Kernel: k,
+		Hello: wire.Hello{
+			Hostname: hostname, Kernel: release, Arch: runtime.GOARCH, UID: os.Geteuid(),
+		},
+		Executable: executable,
+	}
+	// A session that is lost ends the agent, but never in the middle of a
+	// change: what has begun is completed or undone first.
+	signal.Ignore(syscall.SIGPIPE)
+	ending := make(chan os.Signal, 1)
+	signal.Notify(ending, syscall.SIGHUP, syscall.SIGINT, syscall.SIGTERM)
+	go func() {
+		<-ending
+		server.Idle(func() { os.Exit(1) })
+	}()
+	return server.Serve(os.Stdin, os.Stdout)
+}
