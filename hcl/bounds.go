@@ -1,0 +1,223 @@
+package hcl
+
+import (
+	"fmt"
+	"math/big"
+	"strconv"
+	"strings"
+
+	"github.com/hashicorp/hcl/v2"
+	"github.com/hashicorp/hcl/v2/hclsyntax"
+)
+
+// The bounds of what one configuration may hold. They are far above what a
+// cluster needs and far below what a controller cannot bear.
+const (
+	maxFileSize   = 4 << 20  // bytes of one configuration file
+	maxTotalSize  = 32 << 20 // bytes of all of them
+	maxFiles      = 1000     // in one directory
+	maxNesting    = 100      // brackets, quotes and templates inside each other
+	maxChain      = 1000     // operators and indexes one after the other
+	maxExponent   = 400      // of a number: 1e400
+	maxBits       = 2048     // of a number's value
+	maxString     = 1 << 20  // bytes of one text value
+	maxValue      = 500_000  // leaves of one value
+	maxValueDepth = 100      // collections inside each other
+	maxInstances  = 16_384   // of one for_each or count
+	maxTotal      = 65_536   // instances in the whole topology
+	maxModules    = 20       // modules inside each other
+	maxReferences = 1000     // values that depend on each other in one chain
+)
+
+// nestingError says that text is nested too deeply at a place.
+type nestingError struct {
+	rng  hcl.Range
+	what string
+}
+
+func (e *nestingError) diagnostics() hcl.Diagnostics {
+	return hcl.Diagnostics{{
+		Severity: hcl.DiagError,
+		Summary:  "Too deeply nested",
+		Detail:   e.what,
+		Subject:  &e.rng,
+	}}
+}
+
+// checkTokens counts nesting on tokens, because the parser recurses without a
+// bound and dies on a file of opening brackets.
+func checkTokens(tokens hclsyntax.Tokens) hcl.Diagnostics {
+	n := nestCounter{stack: []nestLevel{{}}}
+	for i, t := range tokens {
+		if err := n.token(tokens, i, t); err != nil {
+			return err.diagnostics()
+		}
+	}
+	return nil
+}
+
+// nestLevel is one open bracket: chain counts the operators since the last
+// separator, lines tells whether a newline separates.
+type nestLevel struct {
+	chain int
+	lines bool
+}
+
+type nestCounter struct {
+	stack    []nestLevel
+	chains   int // the sum of all chain counters
+	controls int // %{ if } and %{ for } that are open
+}
+
+func (n *nestCounter) token(tokens hclsyntax.Tokens, i int, t hclsyntax.Token) *nestingError {
+	switch t.Type {
+	case hclsyntax.TokenOBrack:
+		n.link() // an index nests what stands before it
+		n.open(false)
+	case hclsyntax.TokenOBrace:
+		n.open(!startsFor(tokens[i+1:]))
+	case hclsyntax.TokenOParen, hclsyntax.TokenOQuote, hclsyntax.TokenOHeredoc, hclsyntax.TokenTemplateInterp:
+		n.open(false)
+	case hclsyntax.TokenTemplateControl:
+		n.open(false)
+		n.control(tokens[i+1:])
+	case hclsyntax.TokenCBrack, hclsyntax.TokenCBrace, hclsyntax.TokenCParen, hclsyntax.TokenCQuote,
+		hclsyntax.TokenCHeredoc, hclsyntax.TokenTemplateSeqEnd:
+		n.close()
+	case hclsyntax.TokenComma, hclsyntax.TokenEqual:
+		n.separate()
+	case hclsyntax.TokenNewline:
+		if len(n.stack) == 1 || n.top().lines {
+			n.separate()
+		}
+	case hclsyntax.TokenNumberLit:
+		return checkNumberToken(t)
+	default:
+		if isOperator(t.Type) {
+			n.link()
+		}
+	}
+	if len(n.stack)-1+n.controls > maxNesting {
+		return &nestingError{t.Range, fmt.Sprintf("Brackets, quotes and templates may stand inside each other %d deep. Move an inner part to a local value.", maxNesting)}
+	}
+	if n.chains > maxChain {
+		return &nestingError{t.Range, fmt.Sprintf("One expression may hold %d operators. Split it into local values.", maxChain)}
+	}
+	return nil
+}
+
+func (n *nestCounter) top() *nestLevel { return &n.stack[len(n.stack)-1] }
+
+func (n *nestCounter) open(lines bool) { n.stack = append(n.stack, nestLevel{lines: lines}) }
+
+func (n *nestCounter) close() {
+	if len(n.stack) > 1 {
+		n.chains -= n.top().chain
+		n.stack = n.stack[:len(n.stack)-1]
+	}
+}
+
+func (n *nestCounter) link() {
+	n.top().chain++
+	n.chains++
+}
+
+func (n *nestCounter) separate() {
+	n.chains -= n.top().chain
+	n.top().chain = 0
+}
+
+func (n *nestCounter) control(rest hclsyntax.Tokens) {
+	if len(rest) == 0 {
+		return
+	}
+	switch string(rest[0].Bytes) {
+	case "if", "for":
+		n.controls++
+	case "endif", "endfor":
+		n.controls = max(0, n.controls-1)
+	}
+}
+
+// startsFor tells whether a brace opens a for expression, where newlines do
+// not separate.
+func startsFor(rest hclsyntax.Tokens) bool {
+	for _, t := range rest {
+		switch t.Type {
+		case hclsyntax.TokenNewline, hclsyntax.TokenComment:
+			continue
+		}
+		return t.Type == hclsyntax.TokenIdent && string(t.Bytes) == "for"
+	}
+	return false
+}
+
+func isOperator(t hclsyntax.TokenType) bool {
+	switch t {
+	case hclsyntax.TokenPlus, hclsyntax.TokenMinus, hclsyntax.TokenStar, hclsyntax.TokenSlash, hclsyntax.TokenPercent,
+		hclsyntax.TokenAnd, hclsyntax.TokenOr, hclsyntax.TokenBang, hclsyntax.TokenEqualOp, hclsyntax.TokenNotEqual,
+		hclsyntax.TokenLessThan, hclsyntax.TokenLessThanEq, hclsyntax.TokenGreaterThan, hclsyntax.TokenGreaterThanEq,
+		hclsyntax.TokenQuestion, hclsyntax.TokenDot, hclsyntax.TokenFatArrow:
+		return true
+	}
+	return false
+}
+
+func checkNumberToken(t hclsyntax.Token) *nestingError {
+	if len(t.Bytes) > maxExponent || hugeExponent(string(t.Bytes)) {
+		return &nestingError{t.Range, fmt.Sprintf("The number has more than %d digits.", maxExponent)}
+	}
+	return nil
+}
+
+// hugeExponent tells whether a text is a number like 1e1000000, whose digits
+// nobody wants to see.
+func hugeExponent(s string) bool {
+	i := strings.LastIndexAny(s, "eE")
+	if i < 0 {
+		return false
+	}
+	digits := strings.TrimLeft(s[i+1:], "+-")
+	if digits == "" || strings.Trim(digits, "0123456789") != "" || strings.Trim(s[:i], "+-.0123456789 ") != "" {
+		return false
+	}
+	e, err := strconv.Atoi(digits)
+	return err != nil || e > maxExponent
+}
+
+func hugeNumber(f *big.Float) bool {
+	if f.IsInf() || f.Sign() == 0 {
+		return false
+	}
+	e := f.MantExp(nil)
+	return e > maxBits || e < -maxBits || f.MinPrec() > maxBits
+}
+
+// checkJSONNesting counts brackets outside of strings.
+func checkJSONNesting(src []byte, filename string) hcl.Diagnostics {
+	depth, line, inString := 0, 1, false
+	for i := 0; i < len(src); i++ {
+		switch c := src[i]; {
+		case c == '\n':
+			line++
+		case inString && c == '\\':
+			i++
+		case c == '"':
+			inString = !inString
+		case inString:
+		case c == '[' || c == '{':
+			depth++
+		case c == ']' || c == '}':
+			depth--
+		}
+		if depth > maxNesting {
+			pos := hcl.Pos{Line: line, Column: 1, Byte: i}
+			e := &nestingError{
+				hcl.Range{Filename: filename, Start: pos, End: pos},
+				fmt.Sprintf("Arrays and objects may stand inside each other %d deep.", maxNesting),
+			}
+			return e.diagnostics()
+		}
+	}
+	return nil
+}

@@ -1,0 +1,127 @@
+package hcl
+
+import (
+	"fmt"
+
+	"github.com/hashicorp/hcl/v2"
+	"github.com/zclconf/go-cty/cty"
+)
+
+// maxSteps bounds the work of one Load. A step is roughly the visit of one
+// leaf of a value.
+const maxSteps = 20_000_000
+
+// stepsPerItem is what one turn of a for expression costs.
+const stepsPerItem = 40
+
+// budget is the work that is left. Its methods return a message when it is
+// used up, or when one value is too large.
+type budget struct {
+	steps     int
+	exhausted bool
+	instances int
+	quiet     bool // nothing left to say: the first message has been given
+}
+
+func newBudget() *budget { return &budget{steps: maxSteps} }
+
+// spend takes steps and tells whether they were there.
+func (b *budget) spend(n int) bool {
+	if n > b.steps {
+		b.exhausted = true
+		return false
+	}
+	b.steps -= n
+	return true
+}
+
+const exhaustedText = "The expressions of this configuration produce more values than a topology can use. " +
+	"Look for for expressions inside each other, and for values that repeat each other."
+
+// diagnostics returns one error for a message, and an empty error, which is
+// dropped, when the same was said before.
+func (b *budget) diagnostics(rng hcl.Range, message string) hcl.Diagnostics {
+	return hcl.Diagnostics{{Severity: hcl.DiagError, Summary: "Value too large", Detail: message, Subject: &rng}}
+}
+
+// size is what measure finds in a value.
+type size struct {
+	leaves, bytes int
+}
+
+// measure walks a value and returns its size, or a message when it is beyond
+// the bounds. The walk stops there, so that it is always short.
+func measure(v cty.Value) (size, string) {
+	var s size
+	msg := s.add(v, 0)
+	return s, msg
+}
+
+func (s *size) add(v cty.Value, depth int) string {
+	v, _ = v.Unmark()
+	s.leaves++
+	switch {
+	case depth > maxValueDepth:
+		return fmt.Sprintf("Lists and objects may stand inside each other %d deep.", maxValueDepth)
+	case s.leaves > maxValue:
+		return fmt.Sprintf("One value may hold %d elements.", maxValue)
+	case v.IsNull() || !v.IsKnown():
+		return ""
+	}
+	switch ty := v.Type(); {
+	case ty == cty.String:
+		return s.addString(v.AsString())
+	case ty == cty.Number:
+		if hugeNumber(v.AsBigFloat()) {
+			return fmt.Sprintf("A number may have %d digits.", maxExponent)
+		}
+		return ""
+	case ty.IsMapType() || ty.IsObjectType():
+		for name, e := range v.AsValueMap() {
+			s.bytes += len(name)
+			if msg := s.add(e, depth+1); msg != "" {
+				return msg
+			}
+		}
+	case v.CanIterateElements():
+		if v.LengthInt() > maxValue {
+			return fmt.Sprintf("One value may hold %d elements.", maxValue)
+		}
+		for it := v.ElementIterator(); it.Next(); {
+			_, e := it.Element()
+			if msg := s.add(e, depth+1); msg != "" {
+				return msg
+			}
+		}
+	}
+	return ""
+}
+
+func (s *size) addString(text string) string {
+	s.bytes += len(text)
+	switch {
+	case len(text) > maxString:
+		return fmt.Sprintf("A text may have %d bytes.", maxString)
+	case s.bytes > 16*maxString:
+		return fmt.Sprintf("The texts of one value may have %d bytes together.", 16*maxString)
+	}
+	return ""
+}
+
+// chargeUse pays for the walk that an operation does over its operand.
+func (b *budget) chargeUse(v cty.Value) string {
+	s, msg := measure(v)
+	if !b.spend(s.leaves+s.bytes/64) && msg == "" {
+		msg = exhaustedText
+	}
+	return msg
+}
+
+// chargeNew pays for a value that an operation made.
+func (b *budget) chargeNew(v cty.Value) string {
+	s, msg := measure(v)
+	if !b.spend(s.leaves+s.bytes/8) && msg == "" {
+		msg = exhaustedText
+	}
+	return msg
+}

@@ -1,0 +1,258 @@
+package hcl
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/agext/levenshtein"
+	"github.com/hashicorp/hcl/v2"
+	"github.com/lvsform/lvsform/topology"
+)
+
+// hidden stands where a sensitive value was.
+const hidden = "(sensitive)"
+
+// maxDiagnostics keeps a report readable when one mistake is repeated by a
+// large for_each.
+const maxDiagnostics = 200
+
+// reporter collects what is wrong, together with what must not be shown.
+type reporter struct {
+	found   topology.Diagnostics
+	sources map[string][]byte      // by file name
+	secret  map[string][]hcl.Range // stretches of a file whose text is sensitive
+	words   map[string]bool        // sensitive texts, wherever they turn up
+}
+
+func newReporter() *reporter {
+	return &reporter{
+		sources: map[string][]byte{},
+		secret:  map[string][]hcl.Range{},
+		words:   map[string]bool{},
+	}
+}
+
+func (r *reporter) add(d topology.Diagnostic) { r.found = append(r.found, d) }
+
+func (r *reporter) error(rng hcl.Range, summary, detail string, args ...any) {
+	r.add(diagnostic(topology.Error, rng, summary, detail, args))
+}
+
+func (r *reporter) warn(rng hcl.Range, summary, detail string, args ...any) {
+	r.add(diagnostic(topology.Warning, rng, summary, detail, args))
+}
+
+// check reports the finding of one of the numbered LVS checks.
+func (r *reporter) check(id string, rng hcl.Range, summary, detail string, args ...any) {
+	d := diagnostic(topology.Error, rng, summary, detail, args)
+	d.Check = id
+	r.add(d)
+}
+
+func diagnostic(sev topology.Severity, rng hcl.Range, summary, detail string, args []any) topology.Diagnostic {
+	if len(args) > 0 {
+		detail = fmt.Sprintf(detail, args...)
+	}
+	d := topology.Diagnostic{Severity: sev, Summary: summary, Detail: detail}
+	if rng.Filename != "" {
+		d.Range = rangePointer(rng)
+	}
+	return d
+}
+
+// take adds what the HCL library found and tells whether there were errors.
+func (r *reporter) take(diags hcl.Diagnostics) bool {
+	for _, d := range diags {
+		sev := topology.Error
+		if d.Severity == hcl.DiagWarning {
+			sev = topology.Warning
+		}
+		out := topology.Diagnostic{Severity: sev, Summary: strings.TrimSuffix(d.Summary, "."), Detail: d.Detail}
+		if d.Subject != nil && d.Subject.Filename != "" {
+			out.Range = rangePointer(*d.Subject)
+		}
+		r.add(out)
+	}
+	return diags.HasErrors()
+}
+
+// hide keeps the text of a stretch of a file out of every message.
+func (r *reporter) hide(rng hcl.Range) {
+	r.secret[rng.Filename] = append(r.secret[rng.Filename], rng)
+}
+
+// hideWord keeps a text out of every message. Texts of one or two characters
+// are left: blotting them out would leave nothing to read.
+func (r *reporter) hideWord(s string) {
+	if len(s) > 2 {
+		r.words[s] = true
+		for line := range strings.SplitSeq(s, "\n") {
+			if len(line) > 2 {
+				r.words[line] = true
+			}
+		}
+	}
+}
+
+// finish returns what was found, each finding once, in the order of the files.
+func (r *reporter) finish() topology.Diagnostics {
+	type key struct{ where, check, summary, detail string }
+	seen := map[key]bool{}
+	words := r.sortedWords()
+	var out topology.Diagnostics
+	for _, d := range r.found {
+		d.Summary, d.Detail = blot(d.Summary, words), blot(d.Detail, words)
+		k := key{check: d.Check, summary: d.Summary, detail: d.Detail}
+		if d.Range != nil {
+			k.where = d.Range.String()
+			d.Source = blot(r.line(*d.Range), words)
+		}
+		if !seen[k] {
+			seen[k] = true
+			out = append(out, d)
+		}
+	}
+	slices.SortStableFunc(out, compareDiagnostics)
+	if extra := len(out) - maxDiagnostics; extra > 0 {
+		out = append(out[:maxDiagnostics:maxDiagnostics], topology.Diagnostic{
+			Severity: topology.Error,
+			Summary:  "Too many mistakes to show",
+			Detail:   fmt.Sprintf("%d further messages are left out. Correct the ones above first.", extra),
+		})
+	}
+	return out
+}
+
+func compareDiagnostics(a, b topology.Diagnostic) int {
+	var ra, rb topology.Range
+	if a.Range != nil {
+		ra = *a.Range
+	}
+	if b.Range != nil {
+		rb = *b.Range
+	}
+	return cmp.Or(
+		cmp.Compare(ra.File, rb.File),
+		cmp.Compare(ra.Start.Line, rb.Start.Line),
+		cmp.Compare(ra.Start.Column, rb.Start.Column),
+	)
+}
+
+// sortedWords returns the sensitive texts, the longest first, so that none is
+// torn by a shorter one.
+func (r *reporter) sortedWords() []string {
+	words := make([]string, 0, len(r.words))
+	for w := range r.words {
+		words = append(words, w)
+	}
+	slices.SortFunc(words, func(a, b string) int {
+		return cmp.Or(cmp.Compare(len(b), len(a)), cmp.Compare(a, b))
+	})
+	return words
+}
+
+func blot(s string, words []string) string {
+	for _, w := range words {
+		s = strings.ReplaceAll(s, w, hidden)
+	}
+	return s
+}
+
+// maxSourceLine is how many bytes of a line a message quotes.
+const maxSourceLine = 400
+
+// line returns the text of the line where the range starts.
+func (r *reporter) line(rng topology.Range) string {
+	src := r.sources[rng.File]
+	if rng.Start.Byte > len(src) || rng.Start.Line < 1 {
+		return ""
+	}
+	start := strings.LastIndexByte(string(src[:rng.Start.Byte]), '\n') + 1
+	end := len(src)
+	if i := strings.IndexByte(string(src[start:]), '\n'); i >= 0 {
+		end = start + i
+	}
+	var b strings.Builder
+	at := start
+	for _, s := range mergeRanges(r.secret[rng.File]) {
+		from, to := max(s[0], at), min(s[1], end)
+		if from < to {
+			b.Write(src[at:from])
+			b.WriteString(hidden)
+			at = to
+		}
+	}
+	b.Write(src[at:end])
+	text := strings.TrimSuffix(b.String(), "\r")
+	if len(text) > maxSourceLine {
+		text = strings.ToValidUTF8(text[:maxSourceLine], "") + "…"
+	}
+	return printable(text)
+}
+
+// printable shows control characters instead of sending them to a terminal.
+func printable(s string) string {
+	return strings.Map(func(c rune) rune {
+		if c != '\t' && (c < ' ' || c == 0x7f || c >= 0x80 && c < 0xa0) {
+			return '�'
+		}
+		return c
+	}, s)
+}
+
+func mergeRanges(ranges []hcl.Range) [][2]int {
+	out := make([][2]int, 0, len(ranges))
+	for _, s := range ranges {
+		out = append(out, [2]int{s.Start.Byte, s.End.Byte})
+	}
+	slices.SortFunc(out, func(a, b [2]int) int { return cmp.Compare(a[0], b[0]) })
+	return out
+}
+
+func toRange(r hcl.Range) topology.Range {
+	return topology.Range{
+		File:  r.Filename,
+		Start: topology.Pos{Line: r.Start.Line, Column: r.Start.Column, Byte: r.Start.Byte},
+		End:   topology.Pos{Line: r.End.Line, Column: r.End.Column, Byte: r.End.Byte},
+	}
+}
+
+func rangePointer(r hcl.Range) *topology.Range {
+	out := toRange(r)
+	return &out
+}
+
+// didYouMean returns a sentence, with a space before it, that offers the name
+// nearest to given; "" when none is near.
+func didYouMean(given string, names []string) string {
+	if s := nearest(given, names); s != "" {
+		return fmt.Sprintf(" Did you mean %q?", s)
+	}
+	return ""
+}
+
+func nearest(given string, names []string) string {
+	best, bestDistance := "", max(3, (len(given)+2)/3)
+	if len(given) > 100 {
+		return ""
+	}
+	for _, name := range slices.Sorted(slices.Values(names)) {
+		if name == given || len(name) > 100 {
+			continue
+		}
+		if d := levenshtein.Distance(given, name, nil); d < bestDistance && d < len(name) {
+			best, bestDistance = name, d
+		}
+	}
+	return best
+}
+
+// oneOf writes a list of choices: a, b or c.
+func oneOf(names []string) string {
+	if len(names) < 2 {
+		return strings.Join(names, "")
+	}
+	return strings.Join(names[:len(names)-1], ", ") + " or " + names[len(names)-1]
+}
