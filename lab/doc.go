@@ -1,0 +1,22 @@
+// Package lab builds a topology's hosts as a throwaway cluster with real kernels.
+//
+// Boot starts one virtual machine (QEMU, by software where KVM does not work)
+// with Debian's stock kernel; its files are this machine's own, read-only below
+// a layer that vanishes with it. Guest.Build makes hosts in it, as often as
+// wanted: a host is a network, mount and UTS namespace with exactly the
+// interfaces of its Host, an own file tree, and an OpenSSH server with its own
+// host key. The servers are reached through ports on 127.0.0.1 that do not pass
+// the host's own network: what a test does to a host cannot cut its connection.
+// Lab.SSHConfig is a file for ssh -F that names every host.
+//
+//	guest, err := lab.Boot(ctx, lab.Options{})
+//	cluster, err := guest.Build(ctx, config) // config, err := lab.New(topology)
+//	cluster.Exec(ctx, "dir1", "ipvsadm", "-Ln")
+//	cluster.Serve(ctx, "rs1", "tcp", 80)
+//	cluster.Request(ctx, "client", lab.Requests{Network: "tcp", Target: "192.0.2.1:80", Count: 6})
+//	cluster.Down(ctx)
+//	guest.Close()
+//
+// The program that calls Boot is executed once more inside the machine: where
+// IsGuest(os.Args) holds, main calls RunGuest and nothing else.
+package lab

@@ -1,0 +1,16 @@
+//go:build !linux
+
+package lab
+
+import (
+	"context"
+	"errors"
+	"syscall"
+)
+
+func processAttributes(bool) *syscall.SysProcAttr { return nil }
+
+func kernelRelease() string { return "unknown" }
+
+// RunGuest is the machine's side; it exists on Linux alone.
+func RunGuest(context.Context) error { return errors.New("the lab runs on Linux") }

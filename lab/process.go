@@ -1,0 +1,71 @@
+package lab
+
+import (
+	"bytes"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"syscall"
+	"time"
+)
+
+// process is a running QEMU.
+type process struct {
+	cmd    *exec.Cmd
+	stderr bytes.Buffer // read it only after done
+	done   chan struct{}
+	err    error // valid after done
+}
+
+// startProcess runs a program that ends with this one, unless it is detached.
+func startProcess(path string, args []string, detached bool) (*process, error) {
+	p := &process{cmd: exec.Command(path, args...), done: make(chan struct{})}
+	p.cmd.SysProcAttr = processAttributes(detached)
+	if !detached {
+		p.cmd.Stderr = &p.stderr
+	}
+	started := make(chan error)
+	go func() {
+		// The kernel's "parent death" is the death of the thread that started
+		// the child: this one has to stay.
+		runtime.LockOSThread()
+		defer runtime.UnlockOSThread()
+		err := p.cmd.Start()
+		started <- err
+		if err == nil {
+			p.err = p.cmd.Wait()
+			close(p.done)
+		}
+	}()
+	return p, <-started
+}
+
+func (p *process) pid() int { return p.cmd.Process.Pid }
+
+// said is what the ended process had to say.
+func (p *process) said() string { return strings.TrimSpace(p.stderr.String()) }
+
+// kill ends the process, and returns when it is gone.
+func (p *process) kill() {
+	_ = p.cmd.Process.Kill() // it may be gone already
+	<-p.done
+}
+
+// killDetached ends the machine that another process started in dir.
+func killDetached(pid int, dir string) error {
+	commandLine := filepath.Join("/proc", fmt.Sprint(pid), "cmdline")
+	for range 100 {
+		line, err := os.ReadFile(commandLine)
+		if err != nil || !bytes.Contains(line, []byte(filepath.Join(dir, "console"))) {
+			return nil // gone, and the number may be another's by now
+		}
+		if p, err := os.FindProcess(pid); err != nil || p.Signal(syscall.SIGKILL) != nil {
+			return nil
+		}
+		time.Sleep(20 * time.Millisecond)
+	}
+	return fmt.Errorf("the lab's machine (process %d) does not end", pid)
+}
