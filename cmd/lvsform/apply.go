@@ -1,0 +1,374 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"slices"
+	"strings"
+
+	"github.com/lvsform/lvsform/apply"
+	"github.com/lvsform/lvsform/cmd/lvsform/internal/view"
+	"github.com/lvsform/lvsform/planner"
+	"github.com/lvsform/lvsform/remote"
+	"github.com/lvsform/lvsform/topology"
+	"github.com/spf13/cobra"
+)
+
+const applyCodes = `
+Exit codes: 0 done, 1 error and nothing was changed, 3 partly applied, 4 the
+saved plan is stale and nothing was changed, 5 a host is locked by another run
+and nothing was changed, 6 a host was rolled back.`
+
+func (c *cli) applyCommand() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "apply [PLANFILE]",
+		Short: "Change the hosts to what the configuration says",
+		Long: `apply reads every host, shows the plan, asks, and makes the changes. With the
+file of a saved plan it makes exactly the changes of that plan, without asking
+and without reading the configuration.
+` + applyCodes,
+		Args: cobra.MaximumNArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if err := c.checkFlags(cmd); err != nil {
+				return err
+			}
+			if len(args) == 1 {
+				if err := c.onlyForConfiguration(cmd); err != nil {
+					return err
+				}
+				return c.applyFile(cmd, args[0])
+			}
+			return c.applyConfiguration(cmd)
+		},
+	}
+	c.applyFlags(cmd)
+	return cmd
+}
+
+func (c *cli) destroyCommand() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "destroy",
+		Short: "Remove what the topology owns and restore what was before",
+		Long: `destroy removes from every host what the topology owns there, gives sysctls
+their earlier values back, and leaves nothing of lvsform on hosts that no other
+topology uses.
+` + applyCodes,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if err := c.checkFlags(cmd); err != nil {
+				return err
+			}
+			c.flags.destroy = true
+			return c.applyConfiguration(cmd)
+		},
+	}
+	c.applyFlags(cmd)
+	return cmd
+}
+
+func (c *cli) applyFlags(cmd *cobra.Command) {
+	f := cmd.Flags()
+	c.configFlags(f)
+	c.connectFlags(f)
+	c.selectFlags(f)
+	f.BoolVar(&c.flags.autoApprove, "auto-approve", false, "do not ask")
+	f.BoolVar(&c.flags.json, "json", false, "print what happens as JSON, one object a line; needs --auto-approve or a plan file")
+}
+
+// onlyForConfiguration refuses flags that a saved plan has no use for.
+func (c *cli) onlyForConfiguration(cmd *cobra.Command) error {
+	for _, name := range []string{"var", "var-file", "target", "exclude", "checks"} {
+		if cmd.Flags().Changed(name) {
+			return &usageError{cmd.CommandPath(), fmt.Errorf("--%s has no effect on a saved plan: give it to lvsform plan", name)}
+		}
+	}
+	return nil
+}
+
+// applyRun is one apply or destroy.
+type applyRun struct {
+	c   *cli
+	cmd *cobra.Command
+	// source makes the plan from the live hosts; a saved plan is checked
+	// against them.
+	machines []machine
+	topology string
+	source   func(live map[string]planner.Live, errs map[string]error) (*planner.Plan, error)
+	file     string // of a saved plan
+}
+
+func (c *cli) applyConfiguration(cmd *cobra.Command) error {
+	if c.flags.json && !c.flags.autoApprove {
+		return &usageError{cmd.CommandPath(), errors.New("--json asks nothing: it needs --auto-approve or a plan file")}
+	}
+	t, diags, err := c.load()
+	if err != nil {
+		return err
+	}
+	r := applyRun{c: c, cmd: cmd, machines: topologyMachines(t), topology: t.Name}
+	r.source = func(live map[string]planner.Live, errs map[string]error) (*planner.Plan, error) {
+		p := c.build(t, diags, live, errs)
+		c.announcePlan(p)
+		if c.blocking(findings(p)) {
+			return nil, silent(exitError)
+		}
+		return p, nil
+	}
+	return r.run(cmd.Context())
+}
+
+func (c *cli) applyFile(cmd *cobra.Command, file string) error {
+	if info, err := os.Stat(file); err == nil && info.IsDir() {
+		return &usageError{cmd.CommandPath(), fmt.Errorf("%s is a directory, not a saved plan: to apply its configuration, use -C %s", file, shellQuote(file))}
+	}
+	in, err := os.Open(file)
+	if err != nil {
+		return fmt.Errorf("saved plan: %w", err)
+	}
+	p, err := planner.Open(in)
+	in.Close() //nolint:errcheck // it was only read
+	if err != nil {
+		return fmt.Errorf("%s: %w", file, err)
+	}
+	if p.Diagnostics.HasErrors() || p.Checks.HasErrors() {
+		c.fail(findings(p))
+		return silent(exitError)
+	}
+	c.flags.autoApprove = true // the plan was looked at when it was saved
+	c.flags.destroy = p.Destroy
+	r := applyRun{c: c, cmd: cmd, machines: planMachines(p), topology: p.Topology, file: file}
+	r.source = func(live map[string]planner.Live, errs map[string]error) (*planner.Plan, error) {
+		if differences := p.Stale(live); len(differences) > 0 {
+			return nil, staleError(p, differences)
+		}
+		c.announcePlan(p)
+		return p, nil
+	}
+	return r.run(cmd.Context())
+}
+
+func staleError(p *planner.Plan, differences []planner.Difference) error {
+	var b strings.Builder
+	view.Differences(&b, p, differences)
+	return &codedError{exitStale, fmt.Errorf("the saved plan is stale: the hosts are no longer as it saw them\n%s\nNothing was changed. Make a new plan.", b.String())}
+}
+
+// announcePlan prints the plan that is about to be applied.
+func (c *cli) announcePlan(p *planner.Plan) {
+	if !c.flags.json {
+		c.showPlan(p, nil)
+		return
+	}
+	stream{c}.planned(p)
+}
+
+// run connects, locks, observes, plans, asks and applies.
+func (r *applyRun) run(ctx context.Context) error {
+	c := r.c
+	bar := c.newProgress(len(r.machines))
+	f := c.newFleet(r.machines, bar)
+	defer f.close()
+	live, err := r.prepare(ctx, f)
+	bar.close()
+	if err != nil {
+		return err
+	}
+	p, err := r.source(live, f.errs)
+	if err != nil {
+		return err
+	}
+	if !p.Empty() {
+		if err := c.approve(ctx, p); err != nil {
+			return err
+		}
+	}
+	report := r.execute(ctx, f, p)
+	return r.finish(ctx, f, p, report)
+}
+
+// prepare brings every host to the point where its plan can be made: connected,
+// locked and observed. Nothing is written if any host fails, but for those that
+// --skip-unreachable leaves out.
+func (r *applyRun) prepare(ctx context.Context, f *fleet) (map[string]planner.Live, error) {
+	f.connect(ctx)
+	f.greet(ctx)
+	if err := r.ready(ctx, f); err != nil {
+		return nil, err
+	}
+	if err := f.lock(ctx, r.topology); err != nil {
+		return nil, &codedError{exitLocked, err}
+	}
+	live := f.observe(ctx)
+	return live, r.ready(ctx, f)
+}
+
+// ready tells whether the run may go on with the hosts that it has.
+func (r *applyRun) ready(ctx context.Context, f *fleet) error {
+	if ctx.Err() != nil {
+		return errors.New("interrupted; nothing was changed")
+	}
+	if len(f.errs) == 0 || r.c.skippable(f.errs) {
+		return nil
+	}
+	var ds topology.Diagnostics
+	for _, m := range f.machines {
+		if err := f.errs[m.name]; err != nil {
+			ds = append(ds, hostDiagnostic(m.name, err))
+		}
+	}
+	r.c.fail(ds)
+	return silent(exitError)
+}
+
+func hostDiagnostic(host string, err error) topology.Diagnostic {
+	detail := "Nothing was changed."
+	if remote.Unreachable(err) {
+		detail += " To go on without hosts that cannot be reached, add --skip-unreachable."
+	}
+	return topology.Diagnostic{Severity: topology.Error, Host: host, Detail: detail,
+		Summary: fmt.Sprintf("host %s: %v", host, err)}
+}
+
+// skippable tells whether --skip-unreachable covers all failures: a host that
+// answers and refuses is not away.
+func (c *cli) skippable(errs map[string]error) bool {
+	if !c.flags.skipUnreachable {
+		return false
+	}
+	for _, err := range errs {
+		if !remote.Unreachable(err) {
+			return false
+		}
+	}
+	return true
+}
+
+// approve asks on a terminal.
+func (c *cli) approve(ctx context.Context, p *planner.Plan) error {
+	if c.flags.autoApprove {
+		return nil
+	}
+	if !isTerminal(c.stdin) {
+		return errors.New("there is no terminal to ask on, and nothing was changed\nAdd --auto-approve, or save the plan with `lvsform plan --out FILE` and apply the file.")
+	}
+	question := "Do you want to perform these actions?"
+	if p.Destroy {
+		question = "Do you really want to destroy all of this?"
+	}
+	fmt.Fprintf(c.stdout, "\n%s\n  Only 'yes' will be accepted: ", question)
+	answer := make(chan string, 1)
+	go func() {
+		text, err := bufio.NewReader(c.stdin).ReadString('\n')
+		if err != nil {
+			text = ""
+		}
+		answer <- text
+	}()
+	select {
+	case <-ctx.Done():
+		return errors.New("interrupted; nothing was changed")
+	case text := <-answer:
+		if strings.TrimSpace(text) != "yes" {
+			return errors.New("declined; nothing was changed")
+		}
+	}
+	fmt.Fprintln(c.stdout)
+	return nil
+}
+
+// execute makes the changes and shows them as they are made.
+func (r *applyRun) execute(ctx context.Context, f *fleet, p *planner.Plan) *apply.Report {
+	c := r.c
+	if c.flags.json {
+		return apply.Run(ctx, p, f.hosts(c.now, p), f.parallelism, stream{c})
+	}
+	bar := c.newProgress(p.Summary.Hosts)
+	defer bar.close()
+	return apply.Run(ctx, p, f.hosts(c.now, p), f.parallelism, newFollower(p, bar))
+}
+
+// finish leaves the hosts that are done with, and reports.
+func (r *applyRun) finish(ctx context.Context, f *fleet, p *planner.Plan, report *apply.Report) error {
+	c := r.c
+	var problems topology.Diagnostics
+	if p.Destroy {
+		problems = r.leave(f, p, report)
+	}
+	o := view.Outcome{Plan: p, Report: report}
+	code := outcomeCode(o)
+	if code == exitDone && len(problems) > 0 {
+		code = exitPartly
+	}
+	if code != exitDone {
+		o.Continue = r.continuation()
+	}
+	if c.flags.json {
+		stream{c}.summary(o, problems, code)
+	} else {
+		if !p.Empty() || code != exitDone {
+			c.print(func(w io.Writer) { c.style(c.stdout).Report(w, o) })
+		}
+		c.diagnose(problems)
+	}
+	if code != exitDone {
+		return silent(code)
+	}
+	return nil
+}
+
+// leave ends the topology's presence on every host that has nothing of it left.
+func (r *applyRun) leave(f *fleet, p *planner.Plan, report *apply.Report) topology.Diagnostics {
+	if len(r.c.flags.target)+len(r.c.flags.exclude) > 0 {
+		return nil // a part of the topology stays
+	}
+	unfinished := map[string]bool{}
+	for _, change := range p.Changes {
+		unfinished[change.Host] = unfinished[change.Host] || report.Changes[change.ID] != apply.Done
+	}
+	ctx := r.c.now
+	hosts := slices.DeleteFunc(f.connected(), func(m machine) bool { return unfinished[m.name] })
+	each(hosts, f.parallelism, func(m machine) {
+		if _, err := f.session(m.name).Leave(ctx, p.Topology); err != nil {
+			f.lose(m.name, err)
+		}
+	})
+	var ds topology.Diagnostics
+	for _, m := range hosts {
+		if err := f.errs[m.name]; err != nil {
+			ds = append(ds, topology.Diagnostic{Severity: topology.Error, Host: m.name,
+				Summary: fmt.Sprintf("host %s: %v", m.name, err),
+				Detail:  "Everything that the topology owned there is removed, but lvsform's own files stayed."})
+		}
+	}
+	return ds
+}
+
+// outcomeCode is the exit code that tells what became of the hosts.
+func outcomeCode(o view.Outcome) int {
+	var written, rolledBack, stale, incomplete bool
+	for _, s := range o.Report.Changes {
+		written = written || s == apply.Done
+		rolledBack = rolledBack || s == apply.RolledBack
+		incomplete = incomplete || s != apply.Done
+	}
+	for _, h := range o.Report.Hosts {
+		written = written || errors.Is(h.Err, apply.ErrBroken)
+		rolledBack = rolledBack || errors.Is(h.Err, apply.ErrRolledBack)
+		stale = stale || errors.Is(h.Err, apply.ErrStale)
+	}
+	switch {
+	case rolledBack:
+		return exitRolledBack
+	case incomplete && written, len(o.Plan.Unreachable()) > 0:
+		return exitPartly
+	case incomplete && stale:
+		return exitStale
+	case incomplete:
+		return exitError
+	}
+	return exitDone
+}

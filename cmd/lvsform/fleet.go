@@ -1,0 +1,249 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/user"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/lvsform/lvsform/planner"
+	"github.com/lvsform/lvsform/remote"
+	"github.com/lvsform/lvsform/topology"
+	"github.com/lvsform/lvsform/wire"
+)
+
+// machine is a host to speak to: from a topology, or from a saved plan.
+type machine struct {
+	name, address string
+	ssh           topology.SSH
+	query         planner.Names
+}
+
+// topologyMachines are the managed hosts of a topology, sorted by name.
+func topologyMachines(t *topology.Topology) []machine {
+	queries := planner.Queries(t)
+	var out []machine
+	for _, h := range t.Hosts {
+		if h.Managed {
+			out = append(out, machine{h.Name, h.Address.String(), h.SSH, queries[h.Name]})
+		}
+	}
+	return out
+}
+
+// planMachines are the hosts of a saved plan that it could read, sorted by name.
+func planMachines(p *planner.Plan) []machine {
+	var out []machine
+	for _, h := range p.Hosts {
+		if h.Error == "" {
+			out = append(out, machine{h.Name, h.Address, h.SSH, planner.Names{Sysctls: h.Sysctls, Modules: h.Modules}})
+		}
+	}
+	slices.SortFunc(out, func(a, b machine) int { return cmp.Compare(a.name, b.name) })
+	return out
+}
+
+// fleet is the hosts of one run and the sessions with them.
+type fleet struct {
+	machines    []machine // sorted by name
+	dialer      *remote.Dialer
+	parallelism int
+	progress    progress
+
+	mu       sync.Mutex
+	sessions map[string]*remote.Session
+	errs     map[string]error // why a host has no session
+}
+
+func (c *cli) newFleet(machines []machine, p progress) *fleet {
+	dialer := remote.New(remote.Config{
+		SSHConfig: c.flags.sshConfig, KnownHosts: c.flags.knownHosts, Identity: c.flags.identity,
+		AgentDir: c.flags.agentDir, Timeout: c.flags.timeout, Log: c.log(),
+	})
+	return &fleet{machines: machines, dialer: dialer, parallelism: c.flags.parallelism, progress: p,
+		sessions: map[string]*remote.Session{}, errs: map[string]error{}}
+}
+
+// connect opens a session with every host; the ones that fail are in errs.
+func (f *fleet) connect(ctx context.Context) {
+	each(f.machines, f.parallelism, func(m machine) {
+		f.progress.set(m.name, "connecting")
+		s, err := f.dialer.Connect(ctx, target(m))
+		if err != nil {
+			f.lose(m.name, err)
+			return
+		}
+		f.mu.Lock()
+		defer f.mu.Unlock()
+		f.sessions[m.name] = s
+	})
+}
+
+func target(m machine) remote.Target {
+	address := m.ssh.Address
+	if address == "" {
+		address = m.address
+	}
+	return remote.Target{Name: m.name, Address: address, Port: m.ssh.Port, User: m.ssh.User,
+		IdentityFile: m.ssh.IdentityFile, Jump: m.ssh.Jump, Sudo: m.ssh.Sudo}
+}
+
+// greet waits for the agents, so that a host that cannot run one is known
+// before any is locked.
+func (f *fleet) greet(ctx context.Context) {
+	f.all(func(m machine, s *remote.Session) error {
+		_, err := s.Hello(ctx)
+		return err
+	})
+}
+
+// all calls do for every session, some at once; a failure ends the session.
+func (f *fleet) all(do func(machine, *remote.Session) error) {
+	each(f.connected(), f.parallelism, func(m machine) {
+		if err := do(m, f.session(m.name)); err != nil {
+			f.lose(m.name, err)
+		}
+	})
+}
+
+func (f *fleet) session(name string) *remote.Session {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.sessions[name]
+}
+
+// connected are the machines with a session.
+func (f *fleet) connected() []machine {
+	return slices.DeleteFunc(slices.Clone(f.machines), func(m machine) bool { return f.session(m.name) == nil })
+}
+
+// lose ends a host's session for good.
+func (f *fleet) lose(name string, err error) {
+	f.mu.Lock()
+	s := f.sessions[name]
+	delete(f.sessions, name)
+	f.errs[name] = err
+	f.mu.Unlock()
+	if s != nil {
+		s.Close() //nolint:errcheck // it is of no use any more
+	}
+	f.progress.end(name, "failed: "+err.Error(), false)
+}
+
+// lockedError is a host that another run holds.
+type lockedError struct {
+	host string
+	info *wire.LockInfo
+}
+
+func (e *lockedError) Error() string {
+	if e.info == nil {
+		return "host " + e.host + " is locked by another run\nNothing was changed. Try again when that run has ended."
+	}
+	return fmt.Sprintf("host %s is locked by %s since %s\nNothing was changed. Try again when that run has ended.",
+		e.host, e.info.Owner, e.info.Since.Local().Format(time.DateTime))
+}
+
+// lock takes the locks of all hosts: the first alone, so that of two runs one
+// gets it and the other none; then the rest. The error is a *lockedError when
+// another run holds one. Other failures end a host's session.
+func (f *fleet) lock(ctx context.Context, topologyName string) error {
+	owner := lockOwner(topologyName)
+	rest := f.connected()
+	for len(rest) > 0 {
+		first := rest[0]
+		rest = rest[1:]
+		if refused := f.lockOne(ctx, first, owner); refused != nil {
+			return refused
+		}
+		if f.session(first.name) != nil {
+			break
+		}
+	}
+	var mu sync.Mutex
+	var refused []*lockedError
+	each(rest, f.parallelism, func(m machine) {
+		if e := f.lockOne(ctx, m, owner); e != nil {
+			mu.Lock()
+			defer mu.Unlock()
+			refused = append(refused, e)
+		}
+	})
+	if len(refused) == 0 {
+		return nil
+	}
+	return slices.MinFunc(refused, func(a, b *lockedError) int { return cmp.Compare(a.host, b.host) })
+}
+
+func (f *fleet) lockOne(ctx context.Context, m machine, owner string) *lockedError {
+	f.progress.set(m.name, "locking")
+	err := f.session(m.name).Lock(ctx, owner)
+	var e *wire.Error
+	if errors.As(err, &e) && e.Code == wire.ErrorLocked {
+		return &lockedError{m.name, e.Lock}
+	}
+	if err != nil {
+		f.lose(m.name, err)
+	}
+	return nil
+}
+
+// lockOwner says to another run who holds a lock.
+func lockOwner(topologyName string) string {
+	who := "somebody"
+	if u, err := user.Current(); err == nil {
+		who = u.Username
+	}
+	if machine, err := os.Hostname(); err == nil {
+		who += "@" + machine
+	}
+	return fmt.Sprintf("%s (topology %q, process %d)", who, topologyName, os.Getpid())
+}
+
+// observe reads every host that has a session.
+func (f *fleet) observe(ctx context.Context) map[string]planner.Live {
+	var mu sync.Mutex
+	live := map[string]planner.Live{}
+	f.all(func(m machine, s *remote.Session) error {
+		f.progress.set(m.name, "reading")
+		o, err := s.Observe(ctx, wire.Observe{Sysctls: m.query.Sysctls, Modules: m.query.Modules})
+		if err != nil {
+			return err
+		}
+		mu.Lock()
+		defer mu.Unlock()
+		live[m.name] = planner.Live{Objects: o.Objects, Ledger: o.Ledger, MissingModules: o.MissingModules}
+		f.progress.end(m.name, "read", true)
+		return nil
+	})
+	return live
+}
+
+// close ends all sessions, and with them the locks.
+func (f *fleet) close() {
+	each(f.connected(), f.parallelism, func(m machine) {
+		f.session(m.name).Close() //nolint:errcheck // nothing depends on a goodbye
+	})
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.sessions = map[string]*remote.Session{}
+}
+
+// each calls f for every item, at most n at once, and waits.
+func each[T any](items []T, n int, f func(T)) {
+	slots := make(chan struct{}, max(1, n))
+	var wg sync.WaitGroup
+	for _, item := range items {
+		slots <- struct{}{}
+		wg.Go(func() {
+			defer func() { <-slots }()
+			f(item)
+		})
+	}
+	wg.Wait()
+}

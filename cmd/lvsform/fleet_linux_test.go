@@ -1,0 +1,283 @@
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/rogpeppe/go-internal/testscript"
+
+	"github.com/lvsform/lvsform/agent"
+	"github.com/lvsform/lvsform/agent/agenttest"
+	"github.com/lvsform/lvsform/remote/sshtest"
+	"github.com/lvsform/lvsform/state"
+	"github.com/lvsform/lvsform/wire"
+)
+
+func TestMain(m *testing.M) {
+	testscript.Main(m, map[string]func(){"lvsform": func() {
+		version = "0.0.0-test"
+		main()
+	}})
+}
+
+func TestScripts(t *testing.T) {
+	testscript.Run(t, testscript.Params{
+		Dir:                 "testdata/script",
+		Setup:               setup,
+		RequireExplicitExec: false,
+		UpdateScripts:       os.Getenv("UPDATE_SCRIPTS") != "",
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){
+			"fleet": fleetCommand, "live": liveCommand, "lock": lockCommand, "perm": permCommand,
+		},
+	})
+}
+
+// setup gives every script its own hosts, and files that the CLI finds them by.
+func setup(env *testscript.Env) error {
+	for _, dir := range []string{"agents", "home", "hosts"} {
+		if err := os.Mkdir(filepath.Join(env.WorkDir, dir), 0o700); err != nil {
+			return err
+		}
+	}
+	agentFile := filepath.Join(env.WorkDir, "agents", "lvsform-agent-linux-amd64")
+	if err := os.WriteFile(agentFile, []byte("stands for the agent"), 0o600); err != nil {
+		return err
+	}
+	examples, err := filepath.Abs("../../examples")
+	if err != nil {
+		return err
+	}
+	env.Vars = append(env.Vars, "HOME="+filepath.Join(env.WorkDir, "home"), "EXAMPLES="+examples,
+		"SSH="+filepath.Join(env.WorkDir, "ssh_config"), "AGENTS="+filepath.Join(env.WorkDir, "agents"))
+	env.Values[fleetKey{}] = &testFleet{t: env.T().(testing.TB), dir: env.WorkDir, hosts: map[string]*testHost{}}
+	return nil
+}
+
+type fleetKey struct{}
+
+// testFleet is the hosts of one script.
+type testFleet struct {
+	t     testing.TB
+	dir   string
+	hosts map[string]*testHost
+}
+
+// testHost is a host in memory behind an SSH server in this process.
+type testHost struct {
+	name, address string
+	kernel        *heldKernel
+	remote        sshtest.Host
+	server        *sshtest.Server
+	dir           string
+	held          func() // releases the lock that a script holds
+}
+
+// heldKernel is a kernel whose changes can be made to wait.
+type heldKernel struct {
+	*agenttest.Kernel
+	mu      sync.Mutex
+	gate    chan struct{} // changes wait until it is closed; nil: they do not
+	waiting chan struct{} // closed when a change waits
+}
+
+func (k *heldKernel) Apply(changes []state.Change) (int, error) {
+	k.mu.Lock()
+	gate, waiting := k.gate, k.waiting
+	k.mu.Unlock()
+	if gate != nil {
+		select {
+		case <-waiting:
+		default:
+			close(waiting)
+		}
+		<-gate
+	}
+	return k.Kernel.Apply(changes)
+}
+
+func (k *heldKernel) hold() {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.gate, k.waiting = make(chan struct{}), make(chan struct{})
+}
+
+func (k *heldKernel) release() {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if k.gate != nil {
+		close(k.gate)
+		k.gate = nil
+	}
+}
+
+// fleetCommand: fleet NAME=ADDRESS/LENGTH[,GATEWAY] ... makes hosts.
+func fleetCommand(ts *testscript.TestScript, neg bool, args []string) {
+	f := ts.Value(fleetKey{}).(*testFleet)
+	for _, arg := range args {
+		name, where, ok := strings.Cut(arg, "=")
+		if !ok || neg {
+			ts.Fatalf("usage: fleet NAME=ADDRESS/LENGTH[,GATEWAY] ...")
+		}
+		address, gateway, _ := strings.Cut(where, ",")
+		h := &testHost{name: name, kernel: &heldKernel{Kernel: agenttest.NewKernel(agenttest.HostAt(address, gateway)...)},
+			dir: filepath.Join(f.dir, "hosts", name)}
+		h.address, _, _ = strings.Cut(address, "/")
+		h.remote.Serve = h.serve
+		h.server = sshtest.Start(f.t, sshtest.Config{Exec: h.remote.Exec})
+		f.hosts[name] = h
+	}
+	ts.Check(f.writeSSHConfig())
+}
+
+func (f *testFleet) writeSSHConfig() error {
+	var b strings.Builder
+	for _, h := range f.hosts {
+		fmt.Fprintf(&b, "Host %s\n  HostName %s\n  Port %d\n  IdentityFile %s\n  IdentitiesOnly yes\n  UserKnownHostsFile %s\n  User root\n",
+			h.address, h.server.Host, h.server.Port, h.server.Identity, h.server.KnownHosts)
+	}
+	return os.WriteFile(filepath.Join(f.dir, "ssh_config"), []byte(b.String()), 0o600)
+}
+
+func (h *testHost) agent() *agent.Server {
+	return &agent.Server{Kernel: h.kernel, StateDir: filepath.Join(h.dir, "state"), LockDir: filepath.Join(h.dir, "run"),
+		Hello: wire.Hello{Hostname: h.name, Kernel: "6.1.0-test", Arch: "amd64"}}
+}
+
+func (h *testHost) serve(stdin io.Reader, stdout, stderr io.Writer) int {
+	if err := h.agent().Serve(stdin, stdout); err != nil {
+		fmt.Fprintln(stderr, err)
+		return 1
+	}
+	return 0
+}
+
+func (f *testFleet) host(ts *testscript.TestScript, name string) *testHost {
+	h := f.hosts[name]
+	if h == nil {
+		ts.Fatalf("no host %s: make it with fleet", name)
+	}
+	return h
+}
+
+// liveCommand looks at a host, or changes it by hand:
+//
+//	live HOST set JSON      put an object: {"sysctl": {"name": …}}
+//	live HOST remove KEY    take an object away: 'address lo/192.0.2.1'
+//	[!] live HOST has KEY   is it there?
+//	live HOST save FILE     write everything there is, to compare
+//	live HOST fail N        the N-th change from now fails
+//	live HOST hold          changes wait
+//	live HOST held          wait until one waits
+//	live HOST release       changes go on
+//	live HOST down          nothing listens any more
+//	live HOST made N        how many changes were made
+func liveCommand(ts *testscript.TestScript, neg bool, args []string) {
+	if len(args) < 2 {
+		ts.Fatalf("usage: live HOST VERB [ARG]")
+	}
+	h := ts.Value(fleetKey{}).(*testFleet).host(ts, args[0])
+	arg := strings.Join(args[2:], " ")
+	switch args[1] {
+	case "set":
+		var x state.Boxed
+		ts.Check(json.Unmarshal([]byte(arg), &x))
+		h.kernel.Set(x.Object)
+	case "remove":
+		h.kernel.Remove(parseKey(arg))
+	case "has":
+		if _, ok := h.kernel.Objects().ByKey()[parseKey(arg)]; ok == neg {
+			ts.Fatalf("%s: %s: present is %v", h.name, arg, ok)
+		}
+	case "save":
+		ts.Check(os.WriteFile(ts.MkAbs(arg), dump(h.kernel.Objects()), 0o600))
+	case "fail":
+		n, err := strconv.Atoi(arg)
+		ts.Check(err)
+		h.kernel.FailAt(n)
+	case "hold":
+		h.kernel.hold()
+	case "held":
+		<-h.kernel.waiting
+	case "release":
+		h.kernel.release()
+	case "down":
+		h.server.Close()
+	case "made":
+		if got := strconv.Itoa(h.kernel.Made()); (got == arg) == neg {
+			ts.Fatalf("%s: %s changes were made", h.name, got)
+		}
+	default:
+		ts.Fatalf("live: unknown verb %q", args[1])
+	}
+}
+
+func parseKey(text string) state.Key {
+	kind, id, _ := strings.Cut(text, " ")
+	return state.Key{Kind: state.Kind(kind), ID: id}
+}
+
+// dump writes objects one a line. Modules are never unloaded: they are left out
+// with the sysctls that they bring.
+func dump(objects state.Objects) []byte {
+	var b bytes.Buffer
+	for _, o := range slices.DeleteFunc(slices.Clone(objects), func(o state.Object) bool {
+		return o.Key().Kind == state.KindModule || strings.HasPrefix(o.Key().String(), "sysctl net.ipv4.vs.")
+	}) {
+		line, err := json.Marshal(state.Boxed{Object: o})
+		if err != nil {
+			panic(err)
+		}
+		b.Write(append(line, '\n'))
+	}
+	return b.Bytes()
+}
+
+// lockCommand: lock HOST OWNER holds a host's lock; ! lock HOST lets it go.
+func lockCommand(ts *testscript.TestScript, neg bool, args []string) {
+	h := ts.Value(fleetKey{}).(*testFleet).host(ts, args[0])
+	if neg {
+		h.held()
+		return
+	}
+	in, toAgent := io.Pipe()
+	fromAgent, out := io.Pipe()
+	ended := make(chan error, 1)
+	go func() { ended <- h.agent().Serve(in, out) }()
+	var hello wire.Hello
+	ts.Check(wire.Read(fromAgent, &hello))
+	ts.Check(wire.Write(toAgent, wire.Request{Lock: &wire.Lock{Owner: strings.Join(args[1:], " ")}}))
+	var r wire.Response
+	ts.Check(wire.Read(fromAgent, &r))
+	if r.Locked == nil {
+		ts.Fatalf("%s cannot be locked: %v", h.name, r.Error)
+	}
+	h.held = func() {
+		toAgent.Close() //nolint:errcheck // a pipe in memory
+		select {
+		case err := <-ended:
+			ts.Check(err)
+		case <-time.After(10 * time.Second):
+			ts.Check(errors.New("the agent does not end"))
+		}
+	}
+}
+
+// permCommand: perm MODE FILE checks a file's mode.
+func permCommand(ts *testscript.TestScript, neg bool, args []string) {
+	info, err := os.Stat(ts.MkAbs(args[1]))
+	ts.Check(err)
+	if got := fmt.Sprintf("%04o", info.Mode().Perm()); (got == args[0]) == neg {
+		ts.Fatalf("%s has mode %s", args[1], got)
+	}
+}

@@ -1,0 +1,73 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/lvsform/lvsform/apply"
+	"github.com/lvsform/lvsform/planner"
+	"github.com/lvsform/lvsform/remote"
+	"github.com/lvsform/lvsform/wire"
+)
+
+// remoteHost is a host as apply needs it: a stage's changes become one
+// transaction of the agent.
+type remoteHost struct {
+	name    string
+	plan    *planner.Plan
+	session *remote.Session
+	now     context.Context // ends when the run must end at once
+}
+
+// hosts are the fleet's hosts as apply needs them.
+func (f *fleet) hosts(now context.Context, p *planner.Plan) map[string]apply.Host {
+	out := map[string]apply.Host{}
+	for _, m := range f.connected() {
+		out[m.name] = &remoteHost{m.name, p, f.session(m.name), now}
+	}
+	return out
+}
+
+// Apply implements apply.Host.
+func (h *remoteHost) Apply(ctx context.Context, changes []planner.Change, done func(id string)) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	defer context.AfterFunc(h.now, cancel)()
+	begin := wire.Begin{Topology: h.plan.Topology, Members: h.plan.Members, Steps: steps(changes)}
+	err := h.session.Begin(ctx, begin, func(e wire.StepEvent) { done(e.ID) })
+	if err != nil {
+		return fmt.Errorf("%s: %w", h.name, applyError(err))
+	}
+	return nil
+}
+
+// steps are changes as the agent takes them.
+func steps(changes []planner.Change) []wire.Step {
+	out := make([]wire.Step, len(changes))
+	for i, c := range changes {
+		out[i] = wire.Step{ID: c.ID, Claim: c.Claim, Announce: c.Announce}
+		if change, ok := c.Object(); ok {
+			out[i].Change = &change
+		}
+	}
+	return out
+}
+
+// applyError says in apply's terms what became of a transaction. An answer that
+// never came leaves that open: the agent ends what it has begun by itself.
+func applyError(err error) error {
+	var e *wire.Error
+	if !errors.As(err, &e) {
+		return fmt.Errorf("%w: no answer came, and the host ends the transaction by itself; a new plan shows how: %w", apply.ErrBroken, err)
+	}
+	switch e.Code {
+	case wire.ErrorStale:
+		return fmt.Errorf("%w: %w", apply.ErrStale, err)
+	case wire.ErrorRolledBack:
+		return fmt.Errorf("%w: %w", apply.ErrRolledBack, err)
+	case wire.ErrorBroken:
+		return fmt.Errorf("%w: %w", apply.ErrBroken, err)
+	}
+	return err
+}

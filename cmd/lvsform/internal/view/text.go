@@ -1,0 +1,69 @@
+// Package view renders plans, reports and diagnostics for people.
+package view
+
+import (
+	"regexp"
+	"strings"
+	"unicode"
+)
+
+// Style wraps text in terminal colours; the zero Style leaves it plain.
+type Style struct{ Color bool }
+
+const (
+	bold   = "1"
+	red    = "31"
+	green  = "32"
+	yellow = "33"
+	cyan   = "36"
+)
+
+func (s Style) paint(code, text string) string {
+	if !s.Color || text == "" {
+		return text
+	}
+	return "\x1b[" + code + "m" + text + "\x1b[0m"
+}
+
+// escapes are whole terminal sequences (ECMA-48): without its ESC the rest of
+// one would stay as text.
+var escapes = regexp.MustCompile(`\x1b(\[[0-?]*[ -/]*[@-~]|[\]PX^_][^\x07\x1b]*(\x07|\x1b\\)?|[ -~])?`)
+
+// Clean drops what could move a terminal's cursor or reorder its text: hosts
+// and files are not trusted to choose what a reader sees. Newlines and tabs stay.
+func Clean(s string) string {
+	s = escapes.ReplaceAllString(s, "")
+	return strings.Map(func(r rune) rune {
+		if r == '\n' || r == '\t' {
+			return r
+		}
+		if unicode.IsControl(r) || unicode.Is(unicode.Bidi_Control, r) || r == '\u2028' || r == '\u2029' {
+			return -1
+		}
+		return r
+	}, s)
+}
+
+// line is Clean for text that must stay on one line.
+func line(s string) string {
+	return strings.Join(strings.Fields(Clean(s)), " ")
+}
+
+// indent puts prefix before every line but empty ones.
+func indent(prefix, s string) string {
+	lines := strings.Split(s, "\n")
+	for i, l := range lines {
+		if l != "" {
+			lines[i] = prefix + l
+		}
+	}
+	return strings.Join(lines, "\n")
+}
+
+// count writes a number with its noun: 1 host, 3 hosts.
+func count(n int, noun string) string {
+	if n == 1 {
+		return "1 " + noun
+	}
+	return itoa(n) + " " + noun + "s"
+}

@@ -1,0 +1,170 @@
+// Command lvsform plans and applies Linux Virtual Server clusters.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"runtime/debug"
+	"strings"
+	"sync"
+	"syscall"
+
+	"github.com/lvsform/lvsform/cmd/lvsform/internal/view"
+	"github.com/lvsform/lvsform/topology"
+)
+
+// version is set by the linker.
+var version = ""
+
+func main() {
+	// A cut-off pipe (`lvsform apply | head`) must not end an apply half way.
+	// Ignoring the signal would be inherited by ssh; taking it is not.
+	signal.Notify(make(chan os.Signal, 1), syscall.SIGPIPE)
+	os.Exit(run(os.Args[1:], os.Stdin, os.Stdout, os.Stderr))
+}
+
+// run executes one command line and returns the exit code.
+func run(args []string, stdin, stdout, stderr *os.File) int {
+	c := &cli{stdin: stdin, stdout: stdout, stderr: stderr, environ: os.Environ()}
+	stop, now, release := interrupts(func(text string) { fmt.Fprintln(stderr, text) })
+	defer release()
+	c.now = now
+	root := c.command()
+	root.SetArgs(args)
+	return c.exit(root.ExecuteContext(stop))
+}
+
+// cli is one run of the program.
+type cli struct {
+	stdin          *os.File
+	stdout, stderr *os.File
+	environ        []string
+	now            context.Context // ends when the run must end at once
+	flags          flags
+	streaming      sync.Mutex // one line of JSON at a time
+}
+
+// interrupts returns a context that ends with the first interrupt, when no
+// further transaction is to begin, and one that ends with the second.
+func interrupts(tell func(string)) (stop, now context.Context, release func()) {
+	stop, cancelStop := context.WithCancel(context.Background())
+	now, cancelNow := context.WithCancel(context.Background())
+	signals := make(chan os.Signal, 2)
+	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
+	go func() {
+		if _, ok := <-signals; !ok {
+			return
+		}
+		tell("\nInterrupted: what has begun is finished, nothing further is begun. Interrupt again to end at once.")
+		cancelStop()
+		if _, ok := <-signals; !ok {
+			return
+		}
+		cancelNow()
+		signal.Stop(signals) // a third one kills
+	}()
+	return stop, now, func() {
+		signal.Stop(signals)
+		close(signals)
+		cancelStop()
+		cancelNow()
+	}
+}
+
+// Exit codes.
+const (
+	exitDone       = 0
+	exitError      = 1 // nothing was changed
+	exitPending    = 2 // changes are pending
+	exitPartly     = 3 // partly applied
+	exitStale      = 4 // the saved plan is stale; nothing was changed
+	exitLocked     = 5 // a host is locked by another run; nothing was changed
+	exitRolledBack = 6 // a host was rolled back
+)
+
+// codedError ends the program with a code. With a nil err everything is said
+// already.
+type codedError struct {
+	code int
+	err  error
+}
+
+func (e *codedError) Error() string {
+	if e.err == nil {
+		return fmt.Sprintf("exit code %d", e.code)
+	}
+	return e.err.Error()
+}
+
+func (e *codedError) Unwrap() error { return e.err }
+
+func silent(code int) error { return &codedError{code: code} }
+
+// usageError is a command line that says nothing sensible.
+type usageError struct {
+	command string // the command whose help explains it
+	err     error
+}
+
+func (e *usageError) Error() string {
+	return e.err.Error() + "\nRun '" + e.command + " --help' for what it takes."
+}
+
+func (e *usageError) Unwrap() error { return e.err }
+
+// exit prints an error that is not yet said, and returns the exit code.
+func (c *cli) exit(err error) int {
+	if err == nil {
+		return exitDone
+	}
+	code := exitCode(err)
+	var e *codedError
+	if errors.As(err, &e) && e.err == nil {
+		return code
+	}
+	c.fail(topology.Diagnostics{errorDiagnostic(err)})
+	return code
+}
+
+func exitCode(err error) int {
+	var e *codedError
+	if errors.As(err, &e) {
+		return e.code
+	}
+	return exitError
+}
+
+// errorDiagnostic splits an error's text: its first line says what is wrong,
+// the rest what to do.
+func errorDiagnostic(err error) topology.Diagnostic {
+	summary, detail, _ := strings.Cut(err.Error(), "\n")
+	return topology.Diagnostic{Severity: topology.Error, Summary: summary, Detail: detail}
+}
+
+// buildVersion is the version that the program calls itself.
+func buildVersion() string {
+	if version != "" {
+		return version
+	}
+	if info, ok := debug.ReadBuildInfo(); ok && info.Main.Version != "" && info.Main.Version != "(devel)" {
+		return info.Main.Version
+	}
+	return "dev"
+}
+
+func (c *cli) style(w io.Writer) view.Style {
+	return view.Style{Color: !c.flags.noColor && c.getenv("NO_COLOR") == "" && c.getenv("TERM") != "dumb" && isTerminal(w)}
+}
+
+func (c *cli) getenv(name string) string {
+	for i := len(c.environ) - 1; i >= 0; i-- {
+		if value, ok := strings.CutPrefix(c.environ[i], name+"="); ok {
+			return value
+		}
+	}
+	return ""
+}
