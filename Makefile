@@ -23,7 +23,8 @@ build: agents ## bin/lvsform with the agents for linux/amd64 and linux/arm64 ins
 agents:
 	@for arch in $(AGENTS); do \
 		GOOS=linux GOARCH=$$arch $(GOBUILD) -ldflags "-s -w" -o bin/lvsform-agent-linux-$$arch ./cmd/lvsform-agent; \
-		gzip -n -9 -c bin/lvsform-agent-linux-$$arch >$(DIST)/lvsform-agent-linux-$$arch.gz; \
+		gzip -n -9 -c bin/lvsform-agent-linux-$$arch >bin/agent.gz; \
+		mv bin/agent.gz $(DIST)/lvsform-agent-linux-$$arch.gz; \
 	done
 
 demo: packages build ## a throwaway cluster on this machine: plan, apply, requests through the VIP, an empty second plan

@@ -45,6 +45,7 @@ var thirdParty = []struct {
 	{"github.com/hashicorp/hcl/", []string{"hcl"}},
 	{"github.com/zclconf/go-cty/", []string{"hcl"}},
 	{"github.com/agext/levenshtein", []string{"hcl"}},
+	{"gopkg.in/yaml.v3", []string{"hcl"}},
 	{"golang.org/x/crypto/ssh", []string{"remote"}},
 	{"github.com/skeema/knownhosts", []string{"remote"}},
 	{"github.com/kevinburke/ssh_config", []string{"remote"}},

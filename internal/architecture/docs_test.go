@@ -1,0 +1,144 @@
+package architecture
+
+import (
+	"bytes"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/lvsform/lvsform/hcl"
+)
+
+const root = "../.."
+
+// markdown lists the repository's pages, as paths from its root.
+func markdown(t *testing.T) []string {
+	t.Helper()
+	return files(t, ".md")
+}
+
+func files(t *testing.T, suffix string) []string {
+	t.Helper()
+	var found []string
+	err := filepath.WalkDir(root, func(path string, d fs.DirEntry, err error) error {
+		switch {
+		case err != nil:
+			return err
+		case d.IsDir() && (strings.HasPrefix(d.Name(), ".") && path != root || d.Name() == "bin" || d.Name() == "testdata"):
+			return fs.SkipDir
+		case strings.HasSuffix(path, suffix):
+			found = append(found, path)
+		}
+		return nil
+	})
+	if err != nil || len(found) == 0 {
+		t.Fatalf("no %s files: %v", suffix, err)
+	}
+	return found
+}
+
+var link = regexp.MustCompile(`\]\(([^)#\s]+)?(#[^)\s]+)?\)`)
+
+func TestLinksLeadSomewhere(t *testing.T) {
+	for _, page := range markdown(t) {
+		text := withoutCode(read(t, page))
+		for _, m := range link.FindAllStringSubmatch(text, -1) {
+			target := page
+			if m[1] != "" {
+				target = filepath.Join(filepath.Dir(page), m[1])
+			}
+			if strings.Contains(m[1], "://") {
+				continue
+			}
+			if _, err := os.Stat(target); err != nil {
+				t.Errorf("%s links %s: %v", page, m[1], err)
+				continue
+			}
+			if m[2] != "" && !anchors(read(t, target))[m[2]] {
+				t.Errorf("%s links %s%s, but there is no such heading", page, m[1], m[2])
+			}
+		}
+	}
+}
+
+var heading = regexp.MustCompile(`(?m)^#+ (.*)$`)
+
+// anchors are the headings of a page as links name them.
+func anchors(text string) map[string]bool {
+	out := map[string]bool{}
+	for _, m := range heading.FindAllStringSubmatch(withoutCode(text), -1) {
+		var b strings.Builder
+		for _, r := range strings.ToLower(m[1]) {
+			switch {
+			case r == ' ':
+				b.WriteByte('-')
+			case r == '-' || r == '_' || r >= 'a' && r <= 'z' || r >= '0' && r <= '9':
+				b.WriteRune(r)
+			}
+		}
+		out["#"+b.String()] = true
+	}
+	return out
+}
+
+var (
+	fenced  = regexp.MustCompile("(?ms)^```.*?^```$")
+	hclCode = regexp.MustCompile("(?ms)^```hcl\n(.*?)^```$")
+)
+
+func withoutCode(text string) string { return fenced.ReplaceAllString(text, "") }
+
+func TestSnippetsParse(t *testing.T) {
+	for _, page := range markdown(t) {
+		for _, m := range hclCode.FindAllStringSubmatch(read(t, page), -1) {
+			if _, diags := hcl.Format(page, []byte(m[1])); diags.HasErrors() {
+				t.Errorf("%s: %s: %s in:\n%s", page, diags[0].Summary, diags[0].Detail, m[1])
+			}
+		}
+	}
+}
+
+// The README's first snippet is what a new reader copies.
+func TestReadmeExampleLoads(t *testing.T) {
+	snippet := hclCode.FindStringSubmatch(read(t, root+"/README.md"))
+	if snippet == nil {
+		t.Fatal("README.md has no HCL")
+	}
+	dir := t.TempDir()
+	if err := os.WriteFile(filepath.Join(dir, "main.hcl"), []byte(snippet[1]), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	topo, diags := hcl.Load(hcl.Options{Dir: dir})
+	if len(diags) > 0 || len(topo.Resources) == 0 {
+		t.Errorf("%d resources, findings %+v", len(topo.Resources), diags)
+	}
+}
+
+func TestConfigurationsAreFormatted(t *testing.T) {
+	for _, file := range files(t, ".hcl") {
+		src, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		out, diags := hcl.Format(file, src)
+		if diags.HasErrors() {
+			t.Errorf("%s: %s", file, diags[0].Summary)
+		} else if !bytes.Equal(src, out) {
+			t.Errorf("%s is not in canonical form:\n%s", file, cmp.Diff(string(src), string(out)))
+		}
+	}
+}
+
+func read(t *testing.T, file string) string {
+	t.Helper()
+	b, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(b)
+}
