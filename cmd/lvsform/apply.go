@@ -109,7 +109,12 @@ func (c *cli) applyConfiguration(cmd *cobra.Command) error {
 	if err != nil {
 		return err
 	}
-	r := applyRun{c: c, cmd: cmd, machines: topologyMachines(t), topology: t.Name}
+	return c.configurationRun(cmd, t, diags).run(cmd.Context())
+}
+
+// configurationRun applies a topology; without a cmd there is none to go on with.
+func (c *cli) configurationRun(cmd *cobra.Command, t *topology.Topology, diags topology.Diagnostics) *applyRun {
+	r := &applyRun{c: c, cmd: cmd, machines: topologyMachines(t), topology: t.Name}
 	r.source = func(live map[string]planner.Live, errs map[string]error) (*planner.Plan, error) {
 		p := c.build(t, diags, live, errs)
 		c.announcePlan(p)
@@ -118,7 +123,7 @@ func (c *cli) applyConfiguration(cmd *cobra.Command) error {
 		}
 		return p, nil
 	}
-	return r.run(cmd.Context())
+	return r
 }
 
 func (c *cli) applyFile(cmd *cobra.Command, file string) error {
@@ -303,7 +308,7 @@ func (r *applyRun) finish(ctx context.Context, f *fleet, p *planner.Plan, report
 	if code == exitDone && len(problems) > 0 {
 		code = exitPartly
 	}
-	if code != exitDone {
+	if code != exitDone && r.cmd != nil {
 		o.Continue = r.continuation()
 	}
 	if c.flags.json {

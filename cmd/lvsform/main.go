@@ -14,6 +14,7 @@ import (
 	"syscall"
 
 	"github.com/lvsform/lvsform/cmd/lvsform/internal/view"
+	"github.com/lvsform/lvsform/lab"
 	"github.com/lvsform/lvsform/topology"
 )
 
@@ -21,6 +22,13 @@ import (
 var version = ""
 
 func main() {
+	if lab.IsGuest(os.Args) {
+		if err := lab.RunGuest(context.Background()); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(exitError)
+		}
+		return
+	}
 	// A cut-off pipe (`lvsform apply | head`) must not end an apply half way.
 	// Ignoring the signal would be inherited by ssh; taking it is not.
 	signal.Notify(make(chan os.Signal, 1), syscall.SIGPIPE)

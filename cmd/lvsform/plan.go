@@ -52,18 +52,12 @@ func (c *cli) plan(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	bar := c.newProgress(len(topologyMachines(t)))
-	f := c.newFleet(topologyMachines(t), bar)
-	f.connect(ctx)
-	live := f.observe(ctx)
-	f.close()
-	bar.close()
-	if ctx.Err() != nil {
-		return errors.New("interrupted; nothing was changed")
+	p, live, errs, err := c.read(ctx, t, diags)
+	if err != nil {
+		return err
 	}
-	p := c.build(t, diags, live, f.errs)
 	c.showPlan(p, live)
-	if c.blocking(findings(p)) || len(p.Unreachable()) > 0 && !c.skippable(f.errs) {
+	if c.blocking(findings(p)) || len(errs) > 0 && !c.skippable(errs) {
 		c.notSaved()
 		return silent(exitError)
 	}
@@ -76,6 +70,23 @@ func (c *cli) plan(ctx context.Context) error {
 		return silent(exitPending)
 	}
 	return nil
+}
+
+// read connects to the hosts of a topology and plans; errs says which
+// could not be read.
+func (c *cli) read(ctx context.Context, t *topology.Topology, diags topology.Diagnostics) (
+	p *planner.Plan, live map[string]planner.Live, errs map[string]error, err error) {
+	machines := topologyMachines(t)
+	bar := c.newProgress(len(machines))
+	f := c.newFleet(machines, bar)
+	f.connect(ctx)
+	live = f.observe(ctx)
+	f.close()
+	bar.close()
+	if ctx.Err() != nil {
+		return nil, nil, nil, errors.New("interrupted; nothing was changed")
+	}
+	return c.build(t, diags, live, f.errs), live, f.errs, nil
 }
 
 // build makes the plan, with the findings about the configuration in it.

@@ -59,7 +59,7 @@ every host really has, shows the difference as a plan, and applies it over SSH.`
 	root.PersistentPreRunE = func(*cobra.Command, []string) error { return c.changeDir() }
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error { return &usageError{cmd.CommandPath(), err} })
 	root.AddCommand(c.validateCommand(), c.fmtCommand(), c.planCommand(), c.applyCommand(), c.destroyCommand(),
-		c.showCommand(), c.outputCommand(), c.versionCommand())
+		c.showCommand(), c.outputCommand(), c.labCommand(), c.versionCommand())
 	explainArgs(root)
 	return root
 }
