@@ -1,6 +1,7 @@
 package txn
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strings"
@@ -79,6 +80,9 @@ func (r *run) lost(d disturbance, live state.Objects) []state.Change {
 	for _, o := range r.standing() {
 		consider(o)
 	}
+	slices.SortStableFunc(addresses, func(a, b state.Change) int {
+		return cmp.Compare(r.place[a.Key()], r.place[b.Key()])
+	})
 	return slices.Concat(sysctls, addresses, direct, routed)
 }
 

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
@@ -19,10 +20,21 @@ const passes = 6
 func (r *run) reconcile() error {
 	var last []state.Change
 	var failures []error
+	ordered := false
 	for range passes {
 		changes, err := r.toRestore()
 		if err != nil {
 			return err
+		}
+		if len(changes) == 0 && !ordered {
+			ordered = true
+			if changes, err = r.misplaced(); err != nil {
+				return err
+			}
+			failures = r.restore(changes)
+			if len(changes) > 0 {
+				continue // an address has taken its routes with it
+			}
 		}
 		if len(changes) == 0 {
 			return nil
@@ -85,6 +97,43 @@ func (r *run) toRestore() ([]state.Change, error) {
 		return learned && c.Before == nil
 	})
 	return changes, nil
+}
+
+// misplaced are the changes that bring the IPv4 addresses of disturbed devices
+// back into their order: the first of a subnet is primary, and the source of
+// what the host sends. Those after the first wrong one are made again.
+func (r *run) misplaced() ([]state.Change, error) {
+	if len(r.disturbed.devices) == 0 {
+		return nil, nil
+	}
+	host, err := r.Kernel.Read(Query{Network: true})
+	if err != nil {
+		return nil, err
+	}
+	want, have := sequences(r.before), sequences(host.Objects)
+	var remove, add []state.Change
+	for _, device := range slices.Sorted(maps.Keys(r.disturbed.devices)) {
+		wrong := false
+		present := have[device]
+		for i, a := range slices.DeleteFunc(want[device], func(a state.Address) bool { return !slices.Contains(present, a) }) {
+			if wrong = wrong || i >= len(present) || present[i] != a; wrong {
+				remove, add = append(remove, state.Change{Before: a}), append(add, state.Change{After: a})
+			}
+		}
+	}
+	slices.Reverse(remove) // secondaries first, lest they go with their primary
+	return append(remove, add...), nil
+}
+
+// sequences are the IPv4 addresses of every device, in the kernel's order.
+func sequences(objects state.Objects) map[string][]state.Address {
+	out := map[string][]state.Address{}
+	for _, o := range objects {
+		if a, ok := o.(state.Address); ok && a.IP.Addr().Is4() {
+			out[a.Device] = append(out[a.Device], a)
+		}
+	}
+	return out
 }
 
 // restoreRank orders what is made; what is deleted goes in the reverse order.

@@ -57,7 +57,7 @@ type run struct {
 	query Query
 
 	before   state.Objects
-	place    map[state.Key]int          // of an address in before
+	place    map[state.Key]int          // when an address of before is to be made
 	expected map[state.Key]state.Object // what ought to be live by now
 	// learned are the sysctls that came to be on the way (with a module or a
 	// link), with the values that they came with.
@@ -113,6 +113,9 @@ func (r *run) snapshot() error {
 	for i, o := range r.before {
 		if a, ok := o.(state.Address); ok {
 			r.place[a.Key()] = i
+			if a.IP.Addr().Is6() { // the kernel lists the newest first
+				r.place[a.Key()] = -i
+			}
 		}
 	}
 	return nil
