@@ -112,7 +112,7 @@ func Boot(ctx context.Context, o Options) (*Guest, error) {
 		if g.dir, err = os.MkdirTemp("", "lvsform-lab-"); err != nil {
 			return nil, err
 		}
-	} else if err := os.MkdirAll(o.Dir, 0o700); err != nil {
+	} else if err := takeDir(o.Dir); err != nil {
 		return nil, err
 	}
 	o.Progress("booting a machine")
@@ -120,6 +120,20 @@ func Boot(ctx context.Context, o Options) (*Guest, error) {
 		return nil, errors.Join(fmt.Errorf("boot the lab: %w", err), g.Close())
 	}
 	return g, nil
+}
+
+// DefaultDir is where a detached lab is kept when nobody says otherwise.
+func DefaultDir() (string, error) {
+	o, err := Options{}.withDefaults()
+	return filepath.Join(o.Cache, "up"), err
+}
+
+// takeDir makes the directory of a boot, which no running machine may have.
+func takeDir(dir string) error {
+	if l, err := Attach(dir); err == nil {
+		return fmt.Errorf("a lab (%s) is up in %s: take it down first (lvsform lab down)", l.Config.Name, dir)
+	}
+	return os.MkdirAll(dir, 0o700)
 }
 
 func (g *Guest) boot(ctx context.Context, o Options, img image) error {

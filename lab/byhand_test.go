@@ -5,7 +5,6 @@ package lab
 import (
 	"context"
 	"fmt"
-	"net/netip"
 	"os"
 	"os/exec"
 	"strings"
@@ -20,6 +19,9 @@ import (
 var machine *Guest // one boot serves all tests
 
 func TestMain(m *testing.M) {
+	if os.Getenv(orphanVariable) != "" {
+		bootAndWait()
+	}
 	if IsGuest(os.Args) {
 		fmt.Println(RunGuest(context.Background()))
 		os.Exit(1)
@@ -37,17 +39,6 @@ func withGuest(m *testing.M) int {
 	}
 	defer machine.Close()
 	return m.Run()
-}
-
-func addressed(name, address, gateway string, nics ...string) *topology.Host {
-	h := &topology.Host{Name: name, Address: netip.MustParseAddr(address)}
-	if gateway != "" {
-		h.Gateway = netip.MustParseAddr(gateway)
-	}
-	for i, n := range nics {
-		h.Interfaces = append(h.Interfaces, topology.Interface{Name: fmt.Sprintf("eth%d", i), Addresses: []netip.Prefix{netip.MustParsePrefix(n)}})
-	}
-	return h
 }
 
 func buildLab(t *testing.T, hosts ...*topology.Host) *Lab {
@@ -93,9 +84,9 @@ ip address add %[1]s/32 broadcast %[1]s dev lo label lo:0
 ip route add %[1]s/32 dev lo`
 
 func TestDirectRoutingSharesRequestsByWeight(t *testing.T) {
-	l := buildLab(t, addressed("dir1", "172.18.20.126", "172.18.20.1", "172.18.20.126/24"),
-		addressed("rs1", "172.18.20.124", "172.18.20.1", "172.18.20.124/24"),
-		addressed("rs2", "172.18.20.125", "172.18.20.1", "172.18.20.125/24"))
+	l := buildLab(t, declared("dir1", "172.18.20.126", "172.18.20.1", "172.18.20.126/24"),
+		declared("rs1", "172.18.20.124", "172.18.20.1", "172.18.20.124/24"),
+		declared("rs2", "172.18.20.125", "172.18.20.1", "172.18.20.125/24"))
 	script(t, l, "dir1", `
 sysctl -qw net.ipv4.ip_forward=1
 ip address add 172.18.20.128/32 dev eth0 label eth0:0
@@ -117,9 +108,9 @@ ipvsadm -a -t 172.18.20.128:80 -r 172.18.20.125:80 -g -w 2`)
 }
 
 func TestAddressTranslationThroughTwoNICs(t *testing.T) {
-	l := buildLab(t, addressed("dir1", "192.168.10.254", "203.0.113.1", "203.0.113.109/24", "192.168.10.254/24"),
-		addressed("rs1", "192.168.10.1", "192.168.10.253", "192.168.10.1/24"),
-		addressed("rs2", "192.168.10.2", "192.168.10.253", "192.168.10.2/24"))
+	l := buildLab(t, declared("dir1", "192.168.10.254", "203.0.113.1", "203.0.113.109/24", "192.168.10.254/24"),
+		declared("rs1", "192.168.10.1", "192.168.10.253", "192.168.10.1/24"),
+		declared("rs2", "192.168.10.2", "192.168.10.253", "192.168.10.2/24"))
 	script(t, l, "dir1", `
 sysctl -qw net.ipv4.ip_forward=1
 for i in all default eth0 eth1; do sysctl -qw net.ipv4.conf.$i.send_redirects=0; done
@@ -142,8 +133,8 @@ ipvsadm -a -t 203.0.113.110:80 -r 192.168.10.2:8080 -m`)
 }
 
 func TestDatagramsAndConnectionsThroughAService(t *testing.T) {
-	l := buildLab(t, addressed("dir1", "203.0.113.109", "203.0.113.1", "203.0.113.109/24"),
-		addressed("rs1", "203.0.113.108", "203.0.113.1", "203.0.113.108/24"))
+	l := buildLab(t, declared("dir1", "203.0.113.109", "203.0.113.1", "203.0.113.109/24"),
+		declared("rs1", "203.0.113.108", "203.0.113.1", "203.0.113.108/24"))
 	script(t, l, "dir1", `
 ip address add 203.0.113.110/32 dev eth0 label eth0:0
 modprobe ip_vs
@@ -175,7 +166,7 @@ ipvsadm -A -u 203.0.113.110:53 -s rr; ipvsadm -a -u 203.0.113.110:53 -r 203.0.11
 
 // The connections to hosts are real OpenSSH, from this machine.
 func TestHostsAreReachedBySSH(t *testing.T) {
-	l := buildLab(t, addressed("dir1", "192.0.2.9", "192.0.2.1", "192.0.2.9/24"))
+	l := buildLab(t, declared("dir1", "192.0.2.9", "192.0.2.1", "192.0.2.9/24"))
 	for _, name := range []string{"dir1", "192.0.2.9"} {
 		out, err := exec.CommandContext(t.Context(), "ssh", "-F", l.SSHConfig(), name, "hostname; id -un; ls -A /root").CombinedOutput()
 		if diff := cmp.Diff("dir1\nroot\n", string(out)); diff != "" || err != nil {
@@ -186,13 +177,13 @@ func TestHostsAreReachedBySSH(t *testing.T) {
 
 // A host has what was declared and nothing else, and leaves nothing behind.
 func TestHostsAreCleanAndGoAway(t *testing.T) {
-	l := buildLab(t, addressed("dir1", "192.0.2.9", "192.0.2.1", "192.0.2.9/24"))
+	l := buildLab(t, declared("dir1", "192.0.2.9", "192.0.2.1", "192.0.2.9/24"))
 	got := strings.Fields(script(t, l, "dir1", `ls /sys/class/net; cat /etc/hostname; ls -A /root /etc/sysctl.d/../ssh | wc -w; ip -o -4 address show dev eth0 | wc -l; ip route | wc -l`))
 	if diff := cmp.Diff([]string{"eth0", "lo", "dir1", "5", "1", "2"}, got); diff != "" {
 		t.Errorf("a fresh host (-want +got):\n%s", diff)
 	}
 	script(t, l, "dir1", "touch /etc/left-behind; sleep 1000 >/dev/null 2>&1 &")
-	again := buildLab(t, addressed("dir1", "192.0.2.9", "192.0.2.1", "192.0.2.9/24"))
+	again := buildLab(t, declared("dir1", "192.0.2.9", "192.0.2.1", "192.0.2.9/24"))
 	script(t, again, "dir1", "! test -e /etc/left-behind")
 	if err := again.Down(t.Context()); err != nil {
 		t.Error(err)

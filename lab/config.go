@@ -104,6 +104,20 @@ func New(t *topology.Topology) (Config, error) {
 	return config, b.addClients(&config)
 }
 
+// Local is a topology with what it says of SSH left out, except the address,
+// which is a name in the lab's ssh_config: ports, users, keys and jump hosts are
+// those of the real machines.
+func Local(t *topology.Topology) *topology.Topology {
+	out := *t
+	out.Hosts = make([]*topology.Host, len(t.Hosts))
+	for i, h := range t.Hosts {
+		local := *h
+		local.SSH = topology.SSH{Address: h.SSH.Address}
+		out.Hosts[i] = &local
+	}
+	return &out
+}
+
 type builder struct {
 	hosts []Host
 	taken map[netip.Addr]bool

@@ -17,6 +17,10 @@
 //	cluster.Down(ctx)
 //	guest.Close()
 //
+// Up and Lab.Down are the same for a single lab; with Options.Detach and
+// Options.Dir it stays up, and Attach finds it again. Run tells the story of a
+// configuration from boot to the second plan.
+//
 // The program that calls Boot is executed once more inside the machine: where
 // IsGuest(os.Args) holds, main calls RunGuest and nothing else.
 package lab

@@ -67,6 +67,9 @@ func Attach(dir string) (*Lab, error) {
 		return nil, errors.Join(fmt.Errorf("%s does not describe a lab", filepath.Join(dir, stateFile)), err)
 	}
 	s := g.state.Lab
+	if !running(g.state.PID, dir) {
+		return nil, fmt.Errorf("the lab of %s has ended: %w", dir, os.ErrNotExist)
+	}
 	return &Lab{Config: s.Config, guest: g, id: s.ID, ports: s.Ports, dir: g.labDir(s.ID), owned: true}, nil
 }
 

@@ -54,13 +54,18 @@ func (p *process) kill() {
 	<-p.done
 }
 
+// running tells whether a process is still the machine of a directory; its
+// number may be another's by now.
+func running(pid int, dir string) bool {
+	line, err := os.ReadFile(filepath.Join("/proc", fmt.Sprint(pid), "cmdline"))
+	return err == nil && bytes.Contains(line, []byte(filepath.Join(dir, "console")))
+}
+
 // killDetached ends the machine that another process started in dir.
 func killDetached(pid int, dir string) error {
-	commandLine := filepath.Join("/proc", fmt.Sprint(pid), "cmdline")
 	for range 100 {
-		line, err := os.ReadFile(commandLine)
-		if err != nil || !bytes.Contains(line, []byte(filepath.Join(dir, "console"))) {
-			return nil // gone, and the number may be another's by now
+		if !running(pid, dir) {
+			return nil
 		}
 		if p, err := os.FindProcess(pid); err != nil || p.Signal(syscall.SIGKILL) != nil {
 			return nil
