@@ -81,6 +81,17 @@ func TestModulesDeclare(t *testing.T) {
 			`rs1 sysctl.arp["rs1"]: net.ipv4.conf.lo.arp_ignore = 1`,
 			`rs1 sysctl.real_server_forwarding["rs1"]: net.ipv4.ip_forward = 0`,
 		}},
+		"a device whose name leaves no room for an alias": {"nat", `vip = "192.0.2.99"
+  port = 80
+  directors    = { dir1 = { host = host.dir1, device = "enx00a0b0c0d0e0" } }
+  real_servers = {}`, []string{
+			`dir1 address.vip["dir1"]: address 192.0.2.99/32 on enx00a0b0c0d0e0 labelled enx00a0b0c0d0e0`,
+			`dir1 sysctl.forwarding["dir1"]: net.ipv4.ip_forward = 1`,
+			`dir1 sysctl.redirects["dir1"]: net.ipv4.conf.all.send_redirects = 0`,
+			`dir1 sysctl.redirects["dir1"]: net.ipv4.conf.default.send_redirects = 0`,
+			`dir1 sysctl.redirects["dir1"]: net.ipv4.conf.enx00a0b0c0d0e0.send_redirects = 0`,
+			`dir1 virtual_service.port["80"]: service tcp/192.0.2.99:80 wlc`,
+		}},
 		"nat prepares forwarding and the way back": {"nat", `vip = "192.0.2.99"` + "\nport = 80" + four, []string{
 			`dir1 address.vip["dir1"]: address 192.0.2.99/32 on eth0 labelled eth0:0`,
 			`dir1 sysctl.forwarding["dir1"]: net.ipv4.ip_forward = 1`,

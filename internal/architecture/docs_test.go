@@ -119,6 +119,34 @@ func TestReadmeExampleLoads(t *testing.T) {
 	}
 }
 
+var functionNames = regexp.MustCompile("(?ms)^Functions:\n\n(.*?)\n\n")
+
+// A function that the page names exists: called without arguments, what is wrong
+// is the call and not the name.
+func TestDocumentedFunctionsExist(t *testing.T) {
+	table := functionNames.FindStringSubmatch(read(t, root+"/docs/language.md"))
+	if table == nil {
+		t.Fatal("docs/language.md has no table of functions")
+	}
+	names := regexp.MustCompile("`([a-z]+)`").FindAllStringSubmatch(table[1], -1)
+	if len(names) < 50 {
+		t.Errorf("only %d functions are documented", len(names))
+	}
+	for _, name := range names {
+		dir := t.TempDir()
+		text := "topology \"t\" {}\nlocals {\n  a = " + name[1] + "()\n}\n"
+		if err := os.WriteFile(filepath.Join(dir, "main.hcl"), []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		_, diags := hcl.Load(hcl.Options{Dir: dir})
+		for _, d := range diags {
+			if strings.Contains(strings.ToLower(d.Summary+d.Detail), "no function") || strings.Contains(d.Summary, "unknown function") {
+				t.Errorf("%s: %s: %s", name[1], d.Summary, d.Detail)
+			}
+		}
+	}
+}
+
 func TestConfigurationsAreFormatted(t *testing.T) {
 	for _, file := range files(t, ".hcl") {
 		src, err := os.ReadFile(file)

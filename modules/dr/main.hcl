@@ -2,10 +2,13 @@
 # the real server, which holds the VIP too, answers the client by itself.
 
 locals {
-  ipv6     = can(regex(":", var.vip))
+  ipv6     = strcontains(var.vip, ":")
   prefix   = local.ipv6 ? 128 : 32
   ports    = toset([for port in var.ports != null ? var.ports : [var.port] : tostring(port)])
   director = one(values(var.directors))
+  labels = { # the kernel takes 15 characters
+    for name, director in var.directors : name => length(director.device) < 14 ? "${director.device}:0" : director.device
+  }
 
   forwarding = local.ipv6 ? "net.ipv6.conf.all.forwarding" : "net.ipv4.ip_forward"
   host_route = var.host_route != null ? var.host_route : !local.ipv6
@@ -66,7 +69,7 @@ address "vip" {
   host     = each.value.host
   ip       = "${var.vip}/${local.prefix}"
   device   = each.value.device
-  label    = local.ipv6 ? null : coalesce(each.value.label, "${each.value.device}:0")
+  label    = local.ipv6 ? null : coalesce(each.value.label, local.labels[each.key])
 }
 
 route "vip" {

@@ -73,7 +73,7 @@ variable "directors" {
     label      = optional(string)
     interfaces = optional(list(string))
   }))
-  description = "The director: its host, the device that carries the VIP, the label of the VIP there (IPv4; default DEVICE:0), and the interfaces that send_redirects is about (default: device alone)."
+  description = "The director: its host, the device that carries the VIP, the label of the VIP there (IPv4; default DEVICE:0, or DEVICE where that would be too long), and the interfaces that send_redirects is about (default: device alone)."
 
   validation {
     condition     = length(var.directors) == 1

@@ -3,10 +3,13 @@
 # back through it.
 
 locals {
-  ipv6     = can(regex(":", var.vip))
+  ipv6     = strcontains(var.vip, ":")
   prefix   = local.ipv6 ? 128 : 32
   ports    = toset([for port in var.ports != null ? var.ports : [var.port] : tostring(port)])
   director = one(values(var.directors))
+  labels = { # the kernel takes 15 characters
+    for name, director in var.directors : name => length(director.device) < 14 ? "${director.device}:0" : director.device
+  }
 
   forwarding     = local.ipv6 ? "net.ipv6.conf.all.forwarding" : "net.ipv4.ip_forward"
   ip_forward     = var.ip_forward != null ? var.ip_forward : true
@@ -73,7 +76,7 @@ address "vip" {
   host     = each.value.host
   ip       = "${var.vip}/${local.prefix}"
   device   = each.value.device
-  label    = local.ipv6 ? null : coalesce(each.value.label, "${each.value.device}:0")
+  label    = local.ipv6 ? null : coalesce(each.value.label, local.labels[each.key])
 }
 
 route "vip" {
