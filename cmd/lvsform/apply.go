@@ -175,7 +175,11 @@ func (c *cli) announcePlan(p *planner.Plan) {
 func (r *applyRun) run(ctx context.Context) error {
 	c := r.c
 	bar := c.newProgress(len(r.machines))
-	f := c.newFleet(r.machines, bar)
+	f, err := c.newFleet(r.machines, bar)
+	if err != nil {
+		bar.close()
+		return err
+	}
 	defer f.close()
 	live, err := r.prepare(ctx, f)
 	bar.close()

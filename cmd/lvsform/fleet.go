@@ -13,6 +13,7 @@ import (
 
 	"github.com/lvsform/lvsform/planner"
 	"github.com/lvsform/lvsform/remote"
+	"github.com/lvsform/lvsform/remote/agentbin"
 	"github.com/lvsform/lvsform/topology"
 	"github.com/lvsform/lvsform/wire"
 )
@@ -60,13 +61,17 @@ type fleet struct {
 	errs     map[string]error // why a host has no session
 }
 
-func (c *cli) newFleet(machines []machine, p progress) *fleet {
+// newFleet fails when there is no agent to place: all hosts would say the same.
+func (c *cli) newFleet(machines []machine, p progress) (*fleet, error) {
+	if _, err := agentbin.New(c.flags.agentDir).Archs(); err != nil {
+		return nil, err
+	}
 	dialer := remote.New(remote.Config{
 		SSHConfig: c.flags.sshConfig, KnownHosts: c.flags.knownHosts, Identity: c.flags.identity,
 		AgentDir: c.flags.agentDir, Timeout: c.flags.timeout, Log: c.log(),
 	})
 	return &fleet{machines: machines, dialer: dialer, parallelism: c.flags.parallelism, progress: p,
-		sessions: map[string]*remote.Session{}, errs: map[string]error{}}
+		sessions: map[string]*remote.Session{}, errs: map[string]error{}}, nil
 }
 
 // connect opens a session with every host; the ones that fail are in errs.
@@ -132,7 +137,7 @@ func (f *fleet) lose(name string, err error) {
 	if s != nil {
 		s.Close() //nolint:errcheck // it is of no use any more
 	}
-	f.progress.end(name, "failed: "+err.Error(), false)
+	f.progress.end(name, "failed", false)
 }
 
 // lockedError is a host that another run holds.

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -39,6 +40,7 @@ func TestScripts(t *testing.T) {
 		UpdateScripts:       os.Getenv("UPDATE_SCRIPTS") != "",
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"fleet": fleetCommand, "live": liveCommand, "lock": lockCommand, "perm": permCommand,
+			"run": runCommand, "exits": exitsCommand,
 		},
 	})
 }
@@ -271,6 +273,34 @@ func lockCommand(ts *testscript.TestScript, neg bool, args []string) {
 			ts.Check(errors.New("the agent does not end"))
 		}
 	}
+}
+
+// exitsCommand: exits CODE COMMAND [ARG]... runs a command that ends with CODE.
+func exitsCommand(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) < 2 {
+		ts.Fatalf("usage: exits CODE COMMAND [ARG]...")
+	}
+	code := 0
+	if err := ts.Exec(args[1], args[2:]...); err != nil {
+		var exit *exec.ExitError
+		if !errors.As(err, &exit) {
+			ts.Check(err)
+		}
+		code = exit.ExitCode()
+	}
+	if strconv.Itoa(code) != args[0] {
+		ts.Fatalf("exit code %d, want %s", code, args[0])
+	}
+}
+
+// runCommand: run CODE SUBCOMMAND [ARG]... runs lvsform with the flags that
+// find the script's hosts.
+func runCommand(ts *testscript.TestScript, neg bool, args []string) {
+	if len(args) < 2 {
+		ts.Fatalf("usage: run CODE SUBCOMMAND [ARG]...")
+	}
+	exitsCommand(ts, neg, slices.Concat([]string{args[0], "lvsform", args[1], "--ssh-config", ts.Getenv("SSH"),
+		"--agent-dir", ts.Getenv("AGENTS")}, args[2:]))
 }
 
 // permCommand: perm MODE FILE checks a file's mode.

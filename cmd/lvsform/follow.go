@@ -51,8 +51,9 @@ func (f *follower) Done(c planner.Change) {
 	}
 }
 
-func (f *follower) Failed(host string, _ []planner.Change, err error) {
-	f.progress.end(host, "failed: "+err.Error(), false)
+// Failed leaves the cause to the report.
+func (f *follower) Failed(host string, _ []planner.Change, _ error) {
+	f.progress.end(host, "failed", false)
 }
 
 func (f *follower) Skipped(c planner.Change, because string) {

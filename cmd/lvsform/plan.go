@@ -78,7 +78,11 @@ func (c *cli) read(ctx context.Context, t *topology.Topology, diags topology.Dia
 	p *planner.Plan, live map[string]planner.Live, errs map[string]error, err error) {
 	machines := topologyMachines(t)
 	bar := c.newProgress(len(machines))
-	f := c.newFleet(machines, bar)
+	f, err := c.newFleet(machines, bar)
+	if err != nil {
+		bar.close()
+		return nil, nil, nil, err
+	}
 	f.connect(ctx)
 	live = f.observe(ctx)
 	f.close()
