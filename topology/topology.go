@@ -54,12 +54,12 @@ type Interface struct {
 
 // SSH says how to reach a host; zero fields leave the choice to ssh_config(5).
 type SSH struct {
-	Address      string // host name or address; "" means Host.Address
-	Port         int
-	User         string
-	IdentityFile string
-	Jump         string // as ProxyJump takes it
-	Sudo         bool
+	Address      string `json:"address,omitempty"` // host name or address; "" means Host.Address
+	Port         int    `json:"port,omitempty"`
+	User         string `json:"user,omitempty"`
+	IdentityFile string `json:"identity_file,omitempty"`
+	Jump         string `json:"jump,omitempty"` // as ProxyJump takes it
+	Sudo         bool   `json:"sudo,omitempty"`
 }
 
 // Resource is one resource instance, on one host.
@@ -197,10 +197,10 @@ type Removed struct {
 
 // Output is a value that a configuration publishes.
 type Output struct {
-	Name        string
-	Value       json.RawMessage
-	Sensitive   bool
-	Description string
+	Name        string          `json:"name"`
+	Value       json.RawMessage `json:"value"`
+	Sensitive   bool            `json:"sensitive"`
+	Description string          `json:"description,omitempty"`
 }
 
 func (*Sysctl) Type() string         { return "sysctl" }

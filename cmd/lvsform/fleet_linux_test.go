@@ -40,7 +40,7 @@ func TestScripts(t *testing.T) {
 		UpdateScripts:       os.Getenv("UPDATE_SCRIPTS") != "",
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"fleet": fleetCommand, "live": liveCommand, "lock": lockCommand, "perm": permCommand,
-			"run": runCommand, "exits": exitsCommand,
+			"run": runCommand, "await": awaitCommand, "exits": exitsCommand,
 		},
 	})
 }
@@ -301,6 +301,20 @@ func runCommand(ts *testscript.TestScript, neg bool, args []string) {
 	}
 	exitsCommand(ts, neg, slices.Concat([]string{args[0], "lvsform", args[1], "--ssh-config", ts.Getenv("SSH"),
 		"--agent-dir", ts.Getenv("AGENTS")}, args[2:]))
+}
+
+// awaitCommand: await FILE TEXT waits until a file that is being written holds
+// the text.
+func awaitCommand(ts *testscript.TestScript, neg bool, args []string) {
+	for deadline := time.Now().Add(30 * time.Second); ; time.Sleep(5 * time.Millisecond) {
+		text, err := os.ReadFile(ts.MkAbs(args[0]))
+		switch {
+		case err == nil && strings.Contains(string(text), args[1]):
+			return
+		case time.Now().After(deadline):
+			ts.Fatalf("%s does not say %q: %s", args[0], args[1], text)
+		}
+	}
 }
 
 // permCommand: perm MODE FILE checks a file's mode.

@@ -4,10 +4,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"regexp"
+	"slices"
+	"strings"
 
 	"github.com/lvsform/lvsform/apply"
 	"github.com/lvsform/lvsform/planner"
 	"github.com/lvsform/lvsform/remote"
+	"github.com/lvsform/lvsform/state"
 	"github.com/lvsform/lvsform/wire"
 )
 
@@ -37,7 +41,7 @@ func (h *remoteHost) Apply(ctx context.Context, changes []planner.Change, done f
 	begin := wire.Begin{Topology: h.plan.Topology, Members: h.plan.Members, Steps: steps(changes)}
 	err := h.session.Begin(ctx, begin, func(e wire.StepEvent) { done(e.ID) })
 	if err != nil {
-		return fmt.Errorf("%s: %w", h.name, applyError(err))
+		return fmt.Errorf("%s: %w", h.name, applyError(err, secrets(changes)))
 	}
 	return nil
 }
@@ -56,18 +60,55 @@ func steps(changes []planner.Change) []wire.Step {
 
 // applyError says in apply's terms what became of a transaction. An answer that
 // never came leaves that open: the agent ends what it has begun by itself.
-func applyError(err error) error {
+func applyError(err error, secrets []string) error {
+	text := redact(err.Error(), secrets)
 	var e *wire.Error
 	if !errors.As(err, &e) {
-		return fmt.Errorf("%w: no answer came, and the host ends the transaction by itself; a new plan shows how: %w", apply.ErrBroken, err)
+		return fmt.Errorf("%w: no answer came, and the host ends the transaction by itself; a new plan shows how: %s", apply.ErrBroken, text)
 	}
 	switch e.Code {
 	case wire.ErrorStale:
-		return fmt.Errorf("%w: %w", apply.ErrStale, err)
+		return fmt.Errorf("%w: %s", apply.ErrStale, text)
 	case wire.ErrorRolledBack:
-		return fmt.Errorf("%w: %w", apply.ErrRolledBack, err)
+		return fmt.Errorf("%w: %s", apply.ErrRolledBack, text)
 	case wire.ErrorBroken:
-		return fmt.Errorf("%w: %w", apply.ErrBroken, err)
+		return fmt.Errorf("%w: %s", apply.ErrBroken, text)
 	}
-	return err
+	return errors.New(text)
+}
+
+// secrets are the sensitive values of changes, which a host's complaint may
+// repeat.
+func secrets(changes []planner.Change) []string {
+	var out []string
+	for _, c := range changes {
+		for _, o := range []state.Object{c.Before, c.After} {
+			if o == nil {
+				continue
+			}
+			if s, ok := o.(state.Sysctl); ok && slices.Contains(c.Sensitive, "value") {
+				out = append(out, s.Value)
+			}
+			for _, a := range planner.Attributes(o) {
+				if slices.Contains(c.Sensitive, a.Name) {
+					out = append(out, strings.Trim(a.Value, `"`))
+				}
+			}
+		}
+	}
+	return out
+}
+
+// redact blots values out of a text wherever they stand as a word.
+func redact(text string, values []string) string {
+	for _, v := range values {
+		if v == "" {
+			continue
+		}
+		word := regexp.MustCompile(`(^|[^0-9A-Za-z])` + regexp.QuoteMeta(v) + `($|[^0-9A-Za-z])`)
+		for range 2 { // neighbours share the character between them
+			text = word.ReplaceAllString(text, "${1}(sensitive)${2}")
+		}
+	}
+	return text
 }

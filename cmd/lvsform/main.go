@@ -134,7 +134,13 @@ func (c *cli) exit(err error) int {
 	if errors.As(err, &e) && e.err == nil {
 		return code
 	}
-	c.fail(topology.Diagnostics{errorDiagnostic(err)})
+	ds := topology.Diagnostics{errorDiagnostic(err)}
+	var usage *usageError
+	if errors.As(err, &usage) {
+		c.diagnose(ds) // who mistypes a flag reads the screen
+	} else {
+		c.fail(ds)
+	}
 	return code
 }
 

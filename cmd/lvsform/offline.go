@@ -10,6 +10,7 @@ import (
 	"runtime"
 	"strings"
 
+	"github.com/lvsform/lvsform/cmd/lvsform/internal/view"
 	"github.com/lvsform/lvsform/hcl"
 	"github.com/lvsform/lvsform/planner"
 	"github.com/lvsform/lvsform/remote/agentbin"
@@ -51,7 +52,8 @@ func (c *cli) validate() error {
 		c.diagnose(ds)
 		if valid {
 			c.print(func(w io.Writer) {
-				fmt.Fprintf(w, "The configuration is valid: topology %q, %d hosts, %d resources.\n", t.Name, len(t.Hosts), len(t.Resources))
+				fmt.Fprintf(w, "The configuration is valid: topology %q, %s, %s.\n", t.Name,
+					view.Count(len(t.Hosts), "host"), view.Count(len(t.Resources), "resource"))
 			})
 		}
 	}

@@ -44,7 +44,7 @@ func (s Style) place(d topology.Diagnostic, color string) string {
 	if d.Object != "" {
 		where = " in " + line(d.Object)
 	}
-	if d.Host != "" && !strings.Contains(d.Summary, d.Host) {
+	if d.Host != "" && !strings.Contains(d.Summary, d.Host) && !strings.Contains(d.Object, d.Host) {
 		where += " on " + line(d.Host)
 	}
 	if d.Range == nil || d.Range.IsZero() {

@@ -28,7 +28,7 @@ func (s Style) Plan(w io.Writer, p *planner.Plan) {
 		fmt.Fprintf(w, "  %s\n", s.paint(bold, Clean(l.text)))
 	}
 	if unreachable := p.Unreachable(); len(unreachable) > 0 {
-		fmt.Fprintf(w, "%s\n", s.paint(bold, count(len(unreachable), "host")+" could not be read:"))
+		fmt.Fprintf(w, "%s\n", s.paint(bold, Count(len(unreachable), "host")+" could not be read:"))
 		for _, h := range unreachable {
 			fmt.Fprintf(w, "  %s  %s\n", s.paint(red, line(h.Name)), line(h.Error))
 		}
@@ -46,7 +46,7 @@ func Summary(p *planner.Plan) string {
 		hosts := len(p.Hosts) - unreachable
 		switch {
 		case p.Destroy && unreachable == 0:
-			return "No changes. Nothing of " + line(p.Topology) + " is left on " + count(hosts, "host") + "."
+			return "No changes. Nothing of " + line(p.Topology) + " is left on " + Count(hosts, "host") + "."
 		case unreachable > 0:
 			return fmt.Sprintf("No changes. %s the configuration; %d could not be read.", matching(hosts), unreachable)
 		}
@@ -60,7 +60,7 @@ func Summary(p *planner.Plan) string {
 	if sum.Forget > 0 {
 		text += fmt.Sprintf(", %d to forget", sum.Forget)
 	}
-	text += " on " + count(sum.Hosts, "host")
+	text += " on " + Count(sum.Hosts, "host")
 	if unreachable > 0 {
 		text += fmt.Sprintf("; %d could not be read", unreachable)
 	}
@@ -191,7 +191,7 @@ func common(addresses []string) string {
 func hostList(hosts []string) string {
 	list := strings.Join(hosts, ", ")
 	if len(hosts) > 3 {
-		return count(len(hosts), "host") + " (" + list + ")"
+		return Count(len(hosts), "host") + " (" + list + ")"
 	}
 	return list
 }

@@ -100,7 +100,7 @@ func completeLine(p *planner.Plan) string {
 	if sum.Forget > 0 {
 		text += fmt.Sprintf(", %d forgotten", sum.Forget)
 	}
-	return text + " on " + count(sum.Hosts, "host") + "."
+	return text + " on " + Count(sum.Hosts, "host") + "."
 }
 
 func incompleteLine(o Outcome) string {
@@ -110,7 +110,7 @@ func incompleteLine(o Outcome) string {
 			done++
 		}
 	}
-	text := fmt.Sprintf("Apply incomplete: %d of %s done", done, count(len(o.Plan.Changes), "change"))
+	text := fmt.Sprintf("Apply incomplete: %d of %s done", done, Count(len(o.Plan.Changes), "change"))
 	if o.Plan.Destroy {
 		text = strings.Replace(text, "Apply", "Destroy", 1)
 	}

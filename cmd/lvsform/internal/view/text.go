@@ -60,8 +60,8 @@ func indent(prefix, s string) string {
 	return strings.Join(lines, "\n")
 }
 
-// count writes a number with its noun: 1 host, 3 hosts.
-func count(n int, noun string) string {
+// Count writes a number with its noun: 1 host, 3 hosts.
+func Count(n int, noun string) string {
 	if n == 1 {
 		return "1 " + noun
 	}
