@@ -98,6 +98,7 @@ type applyRun struct {
 	machines []machine
 	topology string
 	source   func(live map[string]planner.Live, errs map[string]error) (*planner.Plan, error)
+	announce func(*planner.Plan)
 	file     string // of a saved plan
 }
 
@@ -114,10 +115,10 @@ func (c *cli) applyConfiguration(cmd *cobra.Command) error {
 
 // configurationRun applies a topology; without a cmd there is none to go on with.
 func (c *cli) configurationRun(cmd *cobra.Command, t *topology.Topology, diags topology.Diagnostics) *applyRun {
-	r := &applyRun{c: c, cmd: cmd, machines: topologyMachines(t), topology: t.Name}
+	r := &applyRun{c: c, cmd: cmd, machines: topologyMachines(t), topology: t.Name, announce: c.announcePlan}
 	r.source = func(live map[string]planner.Live, errs map[string]error) (*planner.Plan, error) {
 		p := c.build(t, diags, live, errs)
-		c.announcePlan(p)
+		r.announce(p)
 		if c.blocking(findings(p)) {
 			return nil, silent(exitError)
 		}

@@ -8,12 +8,11 @@ import (
 	"io"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 	"time"
 
-	"github.com/lvsform/lvsform/cmd/lvsform/internal/view"
 	"github.com/lvsform/lvsform/lab"
+	"github.com/lvsform/lvsform/planner"
 	"github.com/lvsform/lvsform/topology"
 	"github.com/spf13/cobra"
 )
@@ -33,23 +32,19 @@ IPVS. It needs Linux and QEMU, and no rights.`,
 }
 
 func (c *cli) labRunCommand() *cobra.Command {
-	var requests int
 	cmd := &cobra.Command{
 		Use:   "run DIR",
 		Short: "Apply a configuration in a lab, send requests, and show that nothing is left to do",
 		Args:  cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			if requests < 1 {
-				return &usageError{cmd.CommandPath(), fmt.Errorf("--requests must be at least 1, not %d", requests)}
+			if err := c.checkFlags(cmd); err != nil {
+				return err
 			}
-			return c.inLab(cmd, args[0], func(t *topology.Topology, diags topology.Diagnostics, l *lab.Lab) error {
-				return c.labRun(cmd.Context(), t, diags, l, requests)
-			})
+			return c.labRun(cmd.Context(), args[0])
 		},
 	}
 	c.configFlags(cmd.Flags())
 	cmd.Flags().StringVar(&c.flags.agentDir, "agent-dir", "", "take agent binaries from `DIR` instead of the built-in ones")
-	cmd.Flags().IntVar(&requests, "requests", 30, "send `N` requests to every service")
 	return cmd
 }
 
@@ -66,11 +61,8 @@ func (c *cli) labConfig(dir string) (*topology.Topology, topology.Diagnostics, l
 	return t, diags, config, err
 }
 
-// inLab runs do with a lab that is gone afterwards, whatever happens.
-func (c *cli) inLab(cmd *cobra.Command, dir string, do func(*topology.Topology, topology.Diagnostics, *lab.Lab) error) error {
-	if err := c.checkFlags(cmd); err != nil {
-		return err
-	}
+// labRun tells a configuration's whole story in a lab that is gone afterwards.
+func (c *cli) labRun(ctx context.Context, dir string) error {
 	if c.flags.agentDir != "" {
 		abs, err := filepath.Abs(c.flags.agentDir)
 		if err != nil {
@@ -78,123 +70,48 @@ func (c *cli) inLab(cmd *cobra.Command, dir string, do func(*topology.Topology, 
 		}
 		c.flags.agentDir = abs
 	}
-	t, diags, config, err := c.labConfig(dir)
+	t, diags, _, err := c.labConfig(dir)
 	if err != nil {
 		return err
 	}
-	l, err := lab.Up(cmd.Context(), lab.Options{Progress: c.labProgress}, config)
-	if err != nil {
-		return err
-	}
-	err = do(t, diags, l)
-	if cmd.Context().Err() != nil && err == nil {
-		err = errors.New("interrupted")
-	}
-	return errors.Join(err, l.Down(context.WithoutCancel(cmd.Context())))
-}
-
-func (c *cli) labProgress(text string) { fmt.Fprintf(c.stderr, "lab: %s\n", text) }
-
-func (c *cli) labRun(ctx context.Context, t *topology.Topology, diags topology.Diagnostics, l *lab.Lab, requests int) error {
-	if err := serveAll(ctx, t, l); err != nil {
-		return err
-	}
-	c.flags.sshConfig, c.flags.autoApprove = l.SSHConfig(), true
+	c.flags.autoApprove = true
 	c.flags.parallelism, c.flags.timeout = 8, 2*time.Minute // the lab's processor is emulated
-	c.heading("The plan, and its apply")
-	if err := c.configurationRun(nil, t, diags).run(ctx); err != nil {
-		return err
+	err = lab.Run(ctx, c.stdout, t, labSteps{c, t, diags}, lab.Options{})
+	if ctx.Err() != nil {
+		return errors.New("interrupted; nothing of the lab is left")
 	}
-	c.heading("Who answers")
-	if err := c.labRequests(ctx, t, l, requests); err != nil {
-		return err
-	}
-	c.heading("The directors' IPVS tables")
-	if err := c.labTables(ctx, t, l); err != nil {
-		return err
-	}
-	c.heading("The second plan")
-	return c.secondPlan(ctx, t, diags)
+	return err
 }
 
-func (c *cli) heading(text string) {
-	c.print(func(w io.Writer) { fmt.Fprintf(w, "\n=== %s\n\n", text) })
+// labSteps are what the lab needs of the command line.
+type labSteps struct {
+	c     *cli
+	t     *topology.Topology
+	diags topology.Diagnostics
 }
 
-// serveAll starts a server on every real server's port.
-func serveAll(ctx context.Context, t *topology.Topology, l *lab.Lab) error {
-	type listener struct {
-		host, protocol string
-		port           uint16
-	}
-	started := map[listener]bool{}
-	for _, s := range lab.Services(t) {
-		for _, rs := range s.RealServers {
-			key := listener{rs.Host, s.Protocol, rs.Port}
-			if started[key] || l.Config.Host(rs.Host) == nil {
-				continue
-			}
-			started[key] = true
-			if err := l.Serve(ctx, rs.Host, s.Protocol, rs.Port); err != nil {
-				return fmt.Errorf("%s: serve %s port %d: %w", rs.Host, s.Protocol, rs.Port, err)
-			}
-		}
-	}
-	return nil
-}
-
-// labRequests sends requests through every VIP and prints who answered.
-func (c *cli) labRequests(ctx context.Context, t *topology.Topology, l *lab.Lab, n int) error {
-	for _, s := range lab.Services(t) {
-		client := l.Config.ClientFor(s.Address)
-		answers, err := l.Request(ctx, client, lab.Requests{Network: s.Protocol, Target: s.Target(), Count: n})
-		if err != nil {
-			return fmt.Errorf("requests to %s: %w", s.Target(), err)
-		}
-		counts := answers.Counts()
-		c.print(func(w io.Writer) {
-			fmt.Fprintf(w, "%d requests from %s to %s %s (%s):\n", n, client, s.Protocol, s.Target(), s.Scheduler)
-			for _, rs := range s.RealServers {
-				fmt.Fprintf(w, "  %-12s weight %-3d answered %d\n", rs.Host, rs.Weight, counts[rs.Host])
-			}
-		})
-		if len(answers.Failures) > 0 {
-			return fmt.Errorf("%d of %d requests to %s failed: %s", len(answers.Failures), n, s.Target(), view.Clean(answers.Failures[0]))
-		}
-	}
-	return nil
-}
-
-func (c *cli) labTables(ctx context.Context, t *topology.Topology, l *lab.Lab) error {
-	var directors []string
-	for _, s := range lab.Services(t) {
-		directors = append(directors, s.Directors...)
-	}
-	slices.Sort(directors)
-	for _, host := range slices.Compact(directors) {
-		r, err := l.Exec(ctx, host, "ipvsadm", "-Ln")
-		if err != nil || r.Code != 0 {
-			// Without ipvsadm the kernel's own table must do.
-			if r, err = l.Exec(ctx, host, "cat", "/proc/net/ip_vs"); err != nil {
-				return err
-			}
-		}
-		c.print(func(w io.Writer) { fmt.Fprintf(w, "%s:\n%s\n", host, view.Clean(string(r.Stdout))) })
-	}
-	return nil
-}
-
-// secondPlan shows that nothing is left to do, or fails.
-func (c *cli) secondPlan(ctx context.Context, t *topology.Topology, diags topology.Diagnostics) error {
-	p, live, _, err := c.read(ctx, t, diags)
+func (s labSteps) Plan(ctx context.Context, l *lab.Lab) (int, error) {
+	s.c.flags.sshConfig = l.SSHConfig()
+	p, live, errs, err := s.c.read(ctx, s.t, s.diags)
 	if err != nil {
-		return err
+		return 0, err
 	}
-	c.showPlan(p, live)
-	if !p.Empty() || len(p.Unreachable()) > 0 {
-		return errors.New("the second plan is not empty")
+	s.c.showPlan(p, live)
+	if len(errs) > 0 || s.c.blocking(findings(p)) {
+		return 0, errors.New("it cannot be applied")
 	}
-	return nil
+	return len(p.Changes), nil
+}
+
+func (s labSteps) Apply(ctx context.Context, l *lab.Lab) error {
+	s.c.flags.sshConfig = l.SSHConfig()
+	r := s.c.configurationRun(nil, s.t, s.diags)
+	r.announce = func(*planner.Plan) {} // it was shown
+	err := r.run(ctx)
+	if code := exitCode(err); err != nil && code != exitError {
+		return fmt.Errorf("it ended with exit code %d", code)
+	}
+	return err
 }
 
 func (c *cli) labUpCommand() *cobra.Command {
@@ -225,12 +142,15 @@ func (c *cli) labUp(ctx context.Context, dir string) error {
 	if _, err := lab.Attach(state); err == nil {
 		return fmt.Errorf("the lab of %s is up already\nEnd it with: lvsform lab down %s", dir, shellQuote(dir))
 	}
-	l, err := lab.Up(ctx, lab.Options{Dir: state, Detach: true, Progress: c.labProgress}, config)
+	progress := func(text string) { fmt.Fprintf(c.stderr, "lab: %s\n", text) }
+	l, err := lab.Up(ctx, lab.Options{Dir: state, Detach: true, Progress: progress}, config)
 	if err != nil {
 		return err
 	}
-	if err := serveAll(ctx, t, l); err != nil {
-		return errors.Join(err, l.Down(context.WithoutCancel(ctx)))
+	for _, s := range lab.Services(t) {
+		if err := l.ServeFor(ctx, s); err != nil {
+			return errors.Join(err, l.Down(context.WithoutCancel(ctx)))
+		}
 	}
 	var names []string
 	for _, h := range config.Hosts {
