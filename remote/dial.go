@@ -42,9 +42,9 @@ func (l *link) alive() bool {
 	}
 }
 
-// open connects to a host, through its jump hosts if it has any. depth is the
-// number of connections that wait for this one.
-func (d *Dialer) open(ctx context.Context, s *settings, depth int) (*link, error) {
+// open connects to a host, through its jump hosts if it has any. way names
+// the jump hosts whose connections wait for this one.
+func (d *Dialer) open(ctx context.Context, s *settings, way []string) (*link, error) {
 	address := net.JoinHostPort(s.HostName, strconv.Itoa(s.Port))
 	verifier, err := d.newHostVerifier(s)
 	if err != nil {
@@ -54,7 +54,7 @@ func (d *Dialer) open(ctx context.Context, s *settings, depth int) (*link, error
 	if err != nil {
 		return nil, err
 	}
-	conn, via, release, err := d.transport(ctx, s, address, depth)
+	conn, via, release, err := d.transport(ctx, s, address, way)
 	if err != nil {
 		return nil, err
 	}
@@ -72,13 +72,13 @@ func (d *Dialer) open(ctx context.Context, s *settings, depth int) (*link, error
 
 // transport opens the bytes' way to a host: TCP, a channel of a jump host, or
 // a ProxyCommand.
-func (d *Dialer) transport(ctx context.Context, s *settings, address string, depth int) (conn net.Conn, via string, release func(), err error) {
+func (d *Dialer) transport(ctx context.Context, s *settings, address string, way []string) (conn net.Conn, via string, release func(), err error) {
 	hops, err := parseJump(s.ProxyJump)
 	if err != nil {
 		return nil, "", nil, err
 	}
 	if len(hops) > 0 {
-		return d.throughJump(ctx, hops, address, depth)
+		return d.throughJump(ctx, hops, address, way)
 	}
 	if s.ProxyCommand != "" && s.ProxyCommand != "none" {
 		conn, err := s.startProxy()

@@ -4,9 +4,11 @@ import (
 	"context"
 	"fmt"
 	"net"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
+	"time"
 )
 
 // maxJumps bounds the length of a way: ssh_config may send it in a circle.
@@ -103,8 +105,10 @@ func (p *jumpPool) get(ctx context.Context, key string, open func() (*link, erro
 	j.users++
 	p.mu.Unlock()
 	if mine {
-		j.link, j.err = open()
-		close(j.ready)
+		go func() {
+			j.link, j.err = open()
+			close(j.ready)
+		}()
 	}
 	release := func() { p.release(key, j) }
 	select {
@@ -143,15 +147,20 @@ func (p *jumpPool) release(key string, j *jump) {
 	}
 }
 
-// throughJump opens a channel to address from the last of the hops.
-func (d *Dialer) throughJump(ctx context.Context, hops []hop, address string, depth int) (net.Conn, string, func(), error) {
-	if depth+len(hops) > maxJumps {
-		return nil, "", nil, fmt.Errorf("connect to %s: more than %d jump hosts: does ssh_config send them in a circle?", address, maxJumps)
-	}
+// throughJump opens a channel to address from the last of the hops. way names
+// the jump hosts whose connections wait for this one.
+func (d *Dialer) throughJump(ctx context.Context, hops []hop, address string, way []string) (net.Conn, string, func(), error) {
 	last, before := hops[len(hops)-1], hops[:len(hops)-1]
-	l, release, err := d.jumps.get(ctx, fmt.Sprint(hops), func() (*link, error) {
+	key := fmt.Sprint(hops)
+	if slices.Contains(way, key) || len(way)+len(hops) > maxJumps {
+		return nil, "", nil, fmt.Errorf("connect to %s: does ssh_config send its jump hosts in a circle? %s", address, strings.Join(append(way, key), " "))
+	}
+	l, release, err := d.jumps.get(ctx, key, func() (*link, error) {
 		// Others wait for this connection: it does not end with one of them.
-		return d.openHop(context.WithoutCancel(ctx), last, before, depth+1)
+		budget := time.Duration(maxJumps-len(way)) * d.config.Timeout
+		hopCtx, cancel := context.WithTimeoutCause(context.WithoutCancel(ctx), budget, &TimeoutError{budget, "the connection to a jump host"})
+		defer cancel()
+		return d.openHop(hopCtx, last, before, append(slices.Clone(way), key))
 	})
 	if err != nil {
 		return nil, "", nil, fmt.Errorf("jump host %s: %w", last, err)
@@ -171,7 +180,7 @@ func (d *Dialer) throughJump(ctx context.Context, hops []hop, address string, de
 
 // openHop connects to a jump host. The hops before it are the way to it; the
 // first of them follows its own ssh_config.
-func (d *Dialer) openHop(ctx context.Context, h hop, before []hop, depth int) (*link, error) {
+func (d *Dialer) openHop(ctx context.Context, h hop, before []hop, way []string) (*link, error) {
 	s, err := d.settings(ctx, Target{Address: h.host, User: h.user, Port: h.port})
 	if err != nil {
 		return nil, err
@@ -183,5 +192,5 @@ func (d *Dialer) openHop(ctx context.Context, h hop, before []hop, depth int) (*
 		}
 		s.ProxyJump, s.ProxyCommand = strings.Join(names, ","), ""
 	}
-	return d.open(ctx, &s, depth)
+	return d.open(ctx, &s, way)
 }

@@ -34,7 +34,7 @@ func serveCommand(sum string, sudo bool) string {
 // with O_EXCL (set -C), and gets its name when its sum is right.
 const placeScript = `LC_ALL=C; PATH=/usr/sbin:/usr/bin:/sbin:/bin:$PATH; export LC_ALL PATH; umask 077; ` +
 	`d=` + agentDir + `; p=${d%/*}; ` +
-	`die() { echo "error $*"; exit 0; }; ` +
+	`die() { set -f; set -- $*; echo "error $*"; exit 0; }; ` +
 	`own() { set -- $(ls -ldn "$1"); case $1 in d???????w*) return 1;; d*) [ "$3" = 0 ];; *) return 1;; esac; }; ` +
 	`sum() { if command -v sha256sum >/dev/null; then set -- $(sha256sum <"$1"); else set -- $(openssl dgst -sha256 -r <"$1"); fi; h=$1; }; ` +
 	`m=plain; if command -v gzip >/dev/null; then m=gzip; fi; ` +

@@ -101,7 +101,7 @@ func (d *Dialer) Connect(ctx context.Context, t Target) (*Session, error) {
 	if err != nil {
 		return nil, err
 	}
-	l, err := d.open(ctx, &s, 0)
+	l, err := d.open(ctx, &s, nil)
 	if err != nil {
 		return nil, err
 	}
