@@ -214,6 +214,8 @@ func checkBegin(b wire.Begin) error {
 			return fmt.Errorf("step %s: claim without an object", step.ID)
 		case claim.Topology != b.Topology:
 			return fmt.Errorf("step %s: claim of topology %q in a change of %q", step.ID, claim.Topology, b.Topology)
+		case len(claim.Addresses) == 0 && !step.Claim.Drop:
+			return fmt.Errorf("step %s: claim on %s without an address", step.ID, claim.Value.Key())
 		case step.Change != nil && step.Change.Key() != claim.Value.Key():
 			return fmt.Errorf("step %s: changes %s, claims %s", step.ID, step.Change.Key(), claim.Value.Key())
 		case step.Claim.Before.Object != nil && step.Claim.Before.Key() != claim.Value.Key():
