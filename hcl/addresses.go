@@ -2,6 +2,7 @@ package hcl
 
 import (
 	"fmt"
+	"iter"
 	"maps"
 	"slices"
 	"strings"
@@ -21,12 +22,13 @@ func (l *loader) link() {
 		byPath[r.Path] = r
 	}
 	for _, r := range l.resources {
-		deps := map[string]bool{}
-		for _, d := range slices.Concat(r.deps, r.m.dependsOn(r.b), r.m.inherited()) {
-			deps[d] = true
+		all := slices.Concat(r.deps, r.m.dependsOn(r.b), r.m.inherited())
+		if !l.b.spend(len(all)) {
+			l.r.error(r.rng, "Too many dependencies", "The blocks of this configuration depend on each other in more ways than a topology can use.")
+			return
 		}
-		// A module that depends on another must not wait for its own parts.
-		r.DependsOn = slices.Sorted(maps.Keys(deps))
+		slices.Sort(all)
+		r.DependsOn = slices.Compact(all)
 	}
 	l.checkOrder(byPath)
 	l.checkRemoved(byPath)
@@ -58,6 +60,15 @@ func (l *loader) checkHosts() {
 
 // dependsOn lists the resources that depends_on of a block names.
 func (m *module) dependsOn(b *block) []string {
+	if out, ok := m.ordered[b.path()]; ok {
+		return out
+	}
+	out := m.readDependsOn(b)
+	m.ordered[b.path()] = out
+	return out
+}
+
+func (m *module) readDependsOn(b *block) []string {
 	content, _, _ := b.body.PartialContent(&hcl.BodySchema{Attributes: []hcl.AttributeSchema{{Name: "depends_on"}}})
 	attr := content.Attributes["depends_on"]
 	if attr == nil {
@@ -244,10 +255,30 @@ func showTraversal(t hcl.Traversal) string {
 	return out
 }
 
+// declaredPaths are the addresses of resources and of the real servers in them.
+func (l *loader) declaredPaths(byPath map[string]*resource) iter.Seq[string] {
+	return func(yield func(string) bool) {
+		for path, r := range byPath {
+			if !yield(path) {
+				return
+			}
+			s, ok := r.Body.(*topology.VirtualService)
+			if !ok {
+				continue
+			}
+			for _, rs := range s.RealServers {
+				if !yield(path + ".real_server." + rs.Name) {
+					return
+				}
+			}
+		}
+	}
+}
+
 // checkRemoved refuses to forget what is still declared.
 func (l *loader) checkRemoved(byPath map[string]*resource) {
 	for _, removed := range l.removed {
-		for path := range byPath {
+		for path := range l.declaredPaths(byPath) {
 			rest, ok := strings.CutPrefix(path, removed.From)
 			if !ok || rest != "" && rest[0] != '.' && rest[0] != '[' {
 				continue

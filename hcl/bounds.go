@@ -13,20 +13,21 @@ import (
 // The bounds of what one configuration may hold. They are far above what a
 // cluster needs and far below what a controller cannot bear.
 const (
-	maxFileSize   = 4 << 20  // bytes of one configuration file
-	maxTotalSize  = 32 << 20 // bytes of all of them
-	maxFiles      = 1000     // in one directory
-	maxNesting    = 100      // brackets, quotes and templates inside each other
-	maxChain      = 1000     // operators and indexes one after the other
-	maxExponent   = 400      // of a number: 1e400
-	maxBits       = 2048     // of a number's value
-	maxString     = 1 << 20  // bytes of one text value
-	maxValue      = 500_000  // leaves of one value
-	maxValueDepth = 100      // collections inside each other
-	maxInstances  = 16_384   // of one for_each or count
-	maxTotal      = 65_536   // instances in the whole topology
-	maxModules    = 20       // modules inside each other
-	maxReferences = 1000     // values that depend on each other in one chain
+	maxFileSize   = 1 << 20 // bytes of one configuration file
+	maxTokens     = 250_000 // words and signs of one file
+	maxAllTokens  = 500_000 // of all files
+	maxFiles      = 1000    // in one directory
+	maxNesting    = 100     // brackets, quotes and templates inside each other
+	maxChain      = 1000    // operators and indexes one after the other
+	maxExponent   = 400     // of a number: 1e400
+	maxBits       = 2048    // of a number's value
+	maxString     = 1 << 20 // bytes of one text value
+	maxValue      = 500_000 // leaves of one value
+	maxValueDepth = 100     // collections inside each other
+	maxInstances  = 16_384  // of one for_each or count
+	maxTotal      = 65_536  // instances in the whole topology
+	maxModules    = 20      // modules inside each other
+	maxReferences = 1000    // values that depend on each other in one chain
 )
 
 // nestingError says that text is nested too deeply at a place.
@@ -41,6 +42,16 @@ func (e *nestingError) diagnostics() hcl.Diagnostics {
 		Summary:  "Too deeply nested",
 		Detail:   e.what,
 		Subject:  &e.rng,
+	}}
+}
+
+func tooManyTokens(filename string) hcl.Diagnostics {
+	rng := fileRange(filename)
+	return hcl.Diagnostics{{
+		Severity: hcl.DiagError,
+		Summary:  "The file is too large",
+		Detail:   fmt.Sprintf("A file may hold %d words and signs. Split it.", maxTokens),
+		Subject:  &rng,
 	}}
 }
 
@@ -195,7 +206,7 @@ func hugeNumber(f *big.Float) bool {
 
 // checkJSONNesting counts brackets outside of strings.
 func checkJSONNesting(src []byte, filename string) hcl.Diagnostics {
-	depth, line, inString := 0, 1, false
+	depth, line, signs, inString := 0, 1, 0, false
 	for i := 0; i < len(src); i++ {
 		switch c := src[i]; {
 		case c == '\n':
@@ -207,8 +218,14 @@ func checkJSONNesting(src []byte, filename string) hcl.Diagnostics {
 		case inString:
 		case c == '[' || c == '{':
 			depth++
+			signs++
+		case c == ',' || c == ':':
+			signs++
 		case c == ']' || c == '}':
 			depth--
+		}
+		if signs > maxTokens/2 {
+			return tooManyTokens(filename)
 		}
 		if depth > maxNesting {
 			pos := hcl.Pos{Line: line, Column: 1, Byte: i}

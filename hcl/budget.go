@@ -12,7 +12,10 @@ import (
 const maxSteps = 20_000_000
 
 // stepsPerItem is what one turn of a for expression costs.
-const stepsPerItem = 40
+const stepsPerItem = 100
+
+// stepsPerBlock is what a block of a dynamic block costs.
+const stepsPerBlock = 400
 
 // budget is the work that is left. Its methods return a message when it is
 // used up, or when one value is too large.
@@ -20,7 +23,6 @@ type budget struct {
 	steps     int
 	exhausted bool
 	instances int
-	quiet     bool // nothing left to say: the first message has been given
 }
 
 func newBudget() *budget { return &budget{steps: maxSteps} }
@@ -38,8 +40,6 @@ func (b *budget) spend(n int) bool {
 const exhaustedText = "The expressions of this configuration produce more values than a topology can use. " +
 	"Look for for expressions inside each other, and for values that repeat each other."
 
-// diagnostics returns one error for a message, and an empty error, which is
-// dropped, when the same was said before.
 func (b *budget) diagnostics(rng hcl.Range, message string) hcl.Diagnostics {
 	return hcl.Diagnostics{{Severity: hcl.DiagError, Summary: "Value too large", Detail: message, Subject: &rng}}
 }
@@ -47,6 +47,9 @@ func (b *budget) diagnostics(rng hcl.Range, message string) hcl.Diagnostics {
 // size is what measure finds in a value.
 type size struct {
 	leaves, bytes int
+	// unify is what it costs to bring the parts of its tuples and objects to
+	// one type: the library compares all with all.
+	unify int
 }
 
 // measure walks a value and returns its size, or a message when it is beyond
@@ -77,16 +80,24 @@ func (s *size) add(v cty.Value, depth int) string {
 		}
 		return ""
 	case ty.IsMapType() || ty.IsObjectType():
+		s.addUnify(v)
 		for name, e := range v.AsValueMap() {
 			s.bytes += len(name)
 			if msg := s.add(e, depth+1); msg != "" {
 				return msg
 			}
 		}
+	case ty.IsSetType() && ty.ElementType() == cty.String:
+		// To look at the elements of a set sorts them; the texts were
+		// measured before they came in.
+		if s.leaves += v.LengthInt(); s.leaves > maxValue {
+			return fmt.Sprintf("One value may hold %d elements.", maxValue)
+		}
 	case v.CanIterateElements():
 		if v.LengthInt() > maxValue {
 			return fmt.Sprintf("One value may hold %d elements.", maxValue)
 		}
+		s.addUnify(v)
 		for it := v.ElementIterator(); it.Next(); {
 			_, e := it.Element()
 			if msg := s.add(e, depth+1); msg != "" {
@@ -95,6 +106,13 @@ func (s *size) add(v cty.Value, depth int) string {
 		}
 	}
 	return ""
+}
+
+func (s *size) addUnify(v cty.Value) {
+	if ty := v.Type(); ty.IsObjectType() || ty.IsTupleType() {
+		n := v.LengthInt()
+		s.unify = min(s.unify+n*n/20, 2*maxSteps)
+	}
 }
 
 func (s *size) addString(text string) string {
@@ -112,6 +130,15 @@ func (s *size) addString(text string) string {
 func (b *budget) chargeUse(v cty.Value) string {
 	s, msg := measure(v)
 	if !b.spend(s.leaves+s.bytes/64) && msg == "" {
+		msg = exhaustedText
+	}
+	return msg
+}
+
+// chargeUnify is chargeUse for operations that bring all parts to one type.
+func (b *budget) chargeUnify(v cty.Value) string {
+	s, msg := measure(v)
+	if !b.spend(s.leaves+s.bytes/64+s.unify) && msg == "" {
 		msg = exhaustedText
 	}
 	return msg

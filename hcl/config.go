@@ -78,9 +78,7 @@ func (l *loader) config(d directory) *config {
 	}
 	for _, f := range files {
 		content, diags := f.Body.Content(l.schemas.file())
-		if l.r.take(diags) {
-			c.broken = true
-		}
+		l.r.takeContent(diags, l.schemas.file())
 		for _, b := range content.Blocks {
 			l.declare(c, b)
 		}
@@ -153,10 +151,12 @@ func validTopologyName(s string) bool {
 
 func (l *loader) duplicate(d *block, first hcl.Range) {
 	what := d.kind
-	if d.name != "" {
+	if d.kind == "topology" {
+		what = "topology block"
+	} else if d.name != "" {
 		what = fmt.Sprintf("%s %q", d.kind, d.name)
 	}
-	l.r.error(d.rng, fmt.Sprintf("Duplicate %s", what), "%s was declared already at %s. Remove one of the two, or give it another name.", what, place(first))
+	l.r.error(d.rng, fmt.Sprintf("Duplicate %s", what), "%s was declared already at %s. Remove one of the two.", upperFirst(what), place(first))
 }
 
 func (l *loader) declareLocals(c *config, d *block) {

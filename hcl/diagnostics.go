@@ -69,13 +69,55 @@ func (r *reporter) take(diags hcl.Diagnostics) bool {
 		if d.Severity == hcl.DiagWarning {
 			sev = topology.Warning
 		}
-		out := topology.Diagnostic{Severity: sev, Summary: strings.TrimSuffix(d.Summary, "."), Detail: d.Detail}
+		out := topology.Diagnostic{Severity: sev, Summary: strings.TrimSuffix(d.Summary, "."), Detail: oneStop(d.Detail)}
 		if d.Subject != nil && d.Subject.Filename != "" {
 			out.Range = rangePointer(*d.Subject)
 		}
 		r.add(out)
 	}
 	return diags.HasErrors()
+}
+
+// oneStop takes the second of two full stops away, which arise where a sentence
+// is put into another.
+func oneStop(s string) string {
+	if strings.HasSuffix(s, "..") && !strings.HasSuffix(s, "...") {
+		return s[:len(s)-1]
+	}
+	return s
+}
+
+// since names the object that the messages after the first n are about.
+func (r *reporter) since(n int, object, host string) {
+	for i := n; i < len(r.found); i++ {
+		if r.found[i].Object == "" {
+			r.found[i].Object, r.found[i].Host = object, host
+		}
+	}
+}
+
+// takeContent is take for the content of a block: to an unknown name without a
+// near one it adds what the block takes.
+func (r *reporter) takeContent(diags hcl.Diagnostics, s *hcl.BodySchema) bool {
+	for _, d := range diags {
+		unknown := d.Summary == "Unsupported argument" || d.Summary == "Unsupported block type" || d.Summary == "Extraneous JSON object property"
+		if unknown && !strings.Contains(d.Detail, "Did you mean") {
+			d.Detail += " There can be " + strings.Join(schemaNames(s), ", ") + "."
+		}
+	}
+	return r.take(diags)
+}
+
+func schemaNames(s *hcl.BodySchema) []string {
+	var names []string
+	for _, a := range s.Attributes {
+		names = append(names, a.Name)
+	}
+	for _, b := range s.Blocks {
+		names = append(names, b.Type)
+	}
+	slices.Sort(names)
+	return slices.Compact(names)
 }
 
 // hide keeps the text of a stretch of a file out of every message.
@@ -101,6 +143,7 @@ func (r *reporter) finish() topology.Diagnostics {
 	type key struct{ where, check, summary, detail string }
 	seen := map[key]bool{}
 	words := r.sortedWords()
+	exhausted := false
 	var out topology.Diagnostics
 	for _, d := range r.found {
 		d.Summary, d.Detail = blot(d.Summary, words), blot(d.Detail, words)
@@ -109,10 +152,11 @@ func (r *reporter) finish() topology.Diagnostics {
 			k.where = d.Range.String()
 			d.Source = blot(r.line(*d.Range), words)
 		}
-		if !seen[k] {
-			seen[k] = true
-			out = append(out, d)
+		if seen[k] || exhausted && d.Detail == exhaustedText {
+			continue
 		}
+		seen[k], exhausted = true, exhausted || d.Detail == exhaustedText
+		out = append(out, d)
 	}
 	slices.SortStableFunc(out, compareDiagnostics)
 	if extra := len(out) - maxDiagnostics; extra > 0 {

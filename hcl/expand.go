@@ -20,9 +20,21 @@ type expansion struct {
 
 // instance is one repetition of a block.
 type instance struct {
-	suffix string               // `["a"]`, `[0]` or ""
-	vars   map[string]cty.Value // each or count
+	suffix string // `["a"]`, `[0]` or ""
 	key    string
+	value  cty.Value // each.value; cty.NilVal without for_each
+	index  int64     // count.index
+}
+
+// vars returns what each or count is for the instance.
+func (x *expansion) vars(i *instance) map[string]cty.Value {
+	switch x.root {
+	case "each":
+		return map[string]cty.Value{"each": cty.ObjectVal(map[string]cty.Value{"key": cty.StringVal(i.key), "value": i.value})}
+	case "count":
+		return map[string]cty.Value{"count": cty.ObjectVal(map[string]cty.Value{"index": cty.NumberIntVal(i.index)})}
+	}
+	return nil
 }
 
 // value puts the values of all instances together as references see them.
@@ -45,9 +57,12 @@ func (x *expansion) value(values []cty.Value) cty.Value {
 // expand evaluates for_each or count of a block, once.
 func (m *module) expand(b *block) *expansion {
 	m.resolve(b.path()+" (instances)", b.rng, func() cty.Value {
-		x := m.newExpansion(b)
-		m.l.b.instances += len(x.insts)
-		if m.l.b.instances > maxTotal {
+		x := &expansion{bad: true}
+		if !m.l.b.exhausted {
+			x = m.newExpansion(b)
+		}
+		if m.l.b.instances += len(x.insts); m.l.b.instances > maxTotal && !m.l.b.exhausted {
+			m.l.b.exhausted = true // so that nothing more is begun
 			m.l.r.error(b.rng, "Too many instances", "A topology may have %d hosts, resources and modules together.", maxTotal)
 			x = &expansion{root: x.root, bad: true}
 		}
@@ -122,7 +137,7 @@ func (m *module) expandEach(attr *hcl.Attribute) *expansion {
 		x.insts = append(x.insts, &instance{
 			suffix: keySuffix(text),
 			key:    text,
-			vars:   map[string]cty.Value{"each": cty.ObjectVal(map[string]cty.Value{"key": key, "value": value})},
+			value:  value,
 		})
 	}
 	return x
@@ -131,8 +146,6 @@ func (m *module) expandEach(attr *hcl.Attribute) *expansion {
 func (m *module) validForEach(v cty.Value, rng hcl.Range) bool {
 	ty := v.Type()
 	switch {
-	case ty.IsSetType() && !v.IsWhollyKnown():
-		return false
 	case ty.IsMapType(), ty.IsObjectType(), ty.IsSetType() && ty.ElementType() == cty.String:
 	case ty.IsSetType() && v.LengthInt() == 0:
 	default:
@@ -148,6 +161,9 @@ func (m *module) validForEach(v cty.Value, rng hcl.Range) bool {
 		return false
 	}
 	if ty.IsSetType() {
+		if !v.IsWhollyKnown() {
+			return false
+		}
 		for it := v.ElementIterator(); it.Next(); {
 			if _, e := it.Element(); e.IsNull() {
 				m.l.r.error(rng, "Invalid for_each", "The set holds null. Leave it out.")
@@ -180,7 +196,7 @@ func (m *module) expandCount(attr *hcl.Attribute) *expansion {
 	for i := range whole {
 		x.insts = append(x.insts, &instance{
 			suffix: fmt.Sprintf("[%d]", i),
-			vars:   map[string]cty.Value{"count": cty.ObjectVal(map[string]cty.Value{"index": cty.NumberIntVal(i)})},
+			index:  i,
 		})
 	}
 	return x

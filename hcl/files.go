@@ -191,23 +191,18 @@ func (l *loader) configFile(d directory, name string) *hcl.File {
 
 // parse parses one file within the bounds; nil when it cannot be used.
 func (l *loader) parse(shown string, src []byte) *hcl.File {
-	l.bytes += len(src)
-	if l.bytes > maxTotalSize {
-		l.r.error(hcl.Range{}, "The configuration is too large", "All files together may have %d bytes.", maxTotalSize)
-		return nil
-	}
 	l.r.sources[shown] = src
 	t := metering{l.b, l.r}
 	if isJSON(shown) {
 		f, diags := parseJSON(src, shown)
-		if l.r.take(diags) {
+		if l.r.take(diags) || !l.fits(len(src)/4, shown) {
 			return nil
 		}
 		f.Body = jsonBody{f.Body, t}
 		return f
 	}
-	f, diags := parseNative(src, shown)
-	if l.r.take(diags) {
+	f, tokens, diags := parseNative(src, shown)
+	if l.r.take(diags) || !l.fits(tokens, shown) {
 		return nil
 	}
 	t.body(f.Body.(*hclsyntax.Body))
@@ -221,13 +216,28 @@ func parseJSON(src []byte, shown string) (*hcl.File, hcl.Diagnostics) {
 	return json.Parse(src, shown)
 }
 
-func parseNative(src []byte, shown string) (*hcl.File, hcl.Diagnostics) {
+// parseNative parses a file and returns how many tokens it has.
+func parseNative(src []byte, shown string) (*hcl.File, int, hcl.Diagnostics) {
 	tokens, diags := hclsyntax.LexConfig(src, shown, hcl.InitialPos)
 	if diags := checkTokens(tokens); diags.HasErrors() {
-		return nil, diags
+		return nil, 0, diags
+	}
+	if len(tokens) > maxTokens {
+		return nil, 0, tooManyTokens(shown)
 	}
 	if diags.HasErrors() {
-		return nil, diags
+		return nil, 0, diags
 	}
-	return hclsyntax.ParseConfig(src, shown, hcl.InitialPos)
+	n := len(tokens)
+	f, diags := hclsyntax.ParseConfig(src, shown, hcl.InitialPos)
+	return f, n, diags
+}
+
+// fits counts the tokens of all files.
+func (l *loader) fits(tokens int, shown string) bool {
+	if l.tokens += tokens; l.tokens <= maxAllTokens {
+		return true
+	}
+	l.r.error(fileRange(shown), "The configuration is too large", "All files together may hold %d words and signs.", maxAllTokens)
+	return false
 }

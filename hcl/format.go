@@ -23,7 +23,7 @@ func Format(filename string, src []byte) ([]byte, topology.Diagnostics) {
 		r.take(diags)
 		return src, r.finish()
 	}
-	if _, diags := parseNative(src, filename); r.take(diags) {
+	if _, _, diags := parseNative(src, filename); r.take(diags) {
 		return nil, r.finish()
 	}
 	return formatStable(src), r.finish()

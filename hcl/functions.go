@@ -42,9 +42,9 @@ func newFunctions(m *module) map[string]function.Function {
 		"yamldecode": yamlDecodeFunc(), "yamlencode": yamlEncodeFunc(),
 		"formatdate": stdlib.FormatDateFunc, "timeadd": stdlib.TimeAddFunc,
 
-		"can": tryfunc.CanFunc, "try": tryfunc.TryFunc, "sensitive": sensitiveFunc(), "nonsensitive": nonsensitiveFunc(), "issensitive": isSensitiveFunc(),
-		"tobool": toFunc(cty.Bool), "tonumber": toFunc(cty.Number), "tostring": toFunc(cty.String),
-		"tolist": toFunc(cty.List(cty.DynamicPseudoType)), "tomap": toFunc(cty.Map(cty.DynamicPseudoType)), "toset": toFunc(cty.Set(cty.DynamicPseudoType)),
+		"can": tryfunc.CanFunc, "try": tryfunc.TryFunc, "sensitive": sensitiveFunc(m), "nonsensitive": nonsensitiveFunc(), "issensitive": isSensitiveFunc(),
+		"tobool": toFunc(m, cty.Bool), "tonumber": toFunc(m, cty.Number), "tostring": toFunc(m, cty.String),
+		"tolist": toFunc(m, cty.List(cty.DynamicPseudoType)), "tomap": toFunc(m, cty.Map(cty.DynamicPseudoType)), "toset": toFunc(m, cty.Set(cty.DynamicPseudoType)),
 	}
 	maps.Copy(all, networkFunctions())
 	maps.Copy(all, fileFunctions(m))
@@ -185,11 +185,14 @@ func shallowJSON(args []cty.Value) error {
 	return nil
 }
 
-func sensitiveFunc() function.Function {
+func sensitiveFunc(m *module) function.Function {
 	return function.New(&function.Spec{
 		Params: []function.Parameter{anyParam("value")},
 		Type:   func(args []cty.Value) (cty.Type, error) { return args[0].Type(), nil },
-		Impl:   func(args []cty.Value, _ cty.Type) (cty.Value, error) { return args[0].Mark(sensitive), nil },
+		Impl: func(args []cty.Value, _ cty.Type) (cty.Value, error) {
+			m.l.hideValue(args[0])
+			return args[0].Mark(sensitive), nil
+		},
 	})
 }
 
@@ -221,13 +224,19 @@ func anyParam(name string) function.Parameter {
 }
 
 // toFunc converts to a type, null included.
-func toFunc(want cty.Type) function.Function {
+func toFunc(m *module, want cty.Type) function.Function {
 	param := anyParam("v")
 	param.AllowUnknown, param.AllowDynamicType = false, false
 	return function.New(&function.Spec{
 		Params: []function.Parameter{param},
 		Type: func(args []cty.Value) (cty.Type, error) {
-			v, err := convert.Convert(args[0], want)
+			target := want
+			if elem, uniform := uniformType(args[0].Type()); !want.IsPrimitiveType() && uniform {
+				target = withElement(want, elem)
+			} else if msg := m.l.b.chargeUnify(args[0]); msg != "" {
+				return cty.NilType, function.NewArgErrorf(0, "%s", msg)
+			}
+			v, err := convert.Convert(args[0], target)
 			if err != nil {
 				return cty.NilType, function.NewArgErrorf(0, "cannot convert %s to %s: %s", args[0].Type().FriendlyName(), want.FriendlyName(), describe(err))
 			}
@@ -235,4 +244,37 @@ func toFunc(want cty.Type) function.Function {
 		},
 		Impl: func(args []cty.Value, ty cty.Type) (cty.Value, error) { return convert.Convert(args[0], ty) },
 	})
+}
+
+// uniformType returns the type of all elements of a tuple or object, if they
+// have one: to know it spares the library a search for it.
+func uniformType(ty cty.Type) (cty.Type, bool) {
+	var first cty.Type
+	switch {
+	case ty.IsTupleType():
+		for _, e := range ty.TupleElementTypes() {
+			if first != cty.NilType && !first.Equals(e) {
+				return first, false
+			}
+			first = e
+		}
+	case ty.IsObjectType():
+		for _, e := range ty.AttributeTypes() {
+			if first != cty.NilType && !first.Equals(e) {
+				return first, false
+			}
+			first = e
+		}
+	}
+	return first, first != cty.NilType
+}
+
+func withElement(collection, elem cty.Type) cty.Type {
+	switch {
+	case collection.IsListType():
+		return cty.List(elem)
+	case collection.IsSetType():
+		return cty.Set(elem)
+	}
+	return cty.Map(elem)
 }

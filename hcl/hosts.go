@@ -12,14 +12,20 @@ import (
 
 // hostValues evaluates a host block and returns what references see.
 func (m *module) hostValues(b *block) cty.Value {
-	x := m.expand(b)
+	x, s := m.expand(b), m.l.schemas["host"]
+	if len(x.insts) == 0 {
+		m.inspect(b, s, x)
+	}
 	var values []cty.Value
 	for _, inst := range x.insts {
-		s := m.l.schemas["host"]
-		mk := newMarks()
-		o := m.decode(b.body, s, m.instanceContext(b, s, x, inst), b.rng, mk)
-		path := m.at(b.path() + inst.suffix)
-		h := o.hostOf(path)
+		if m.l.b.exhausted {
+			return cty.DynamicVal
+		}
+		ctx := m.instanceContext(b, s, x, inst)
+		before := len(m.l.r.found)
+		o := m.decode(b.body, s, ctx, b.rng, newMarks())
+		h := o.hostOf(m.at(b.path() + inst.suffix))
+		m.l.r.since(before, h.Path, h.Name)
 		m.l.hosts = append(m.l.hosts, h)
 		if !h.Address.IsValid() || o.bad["name"] {
 			values = append(values, cty.DynamicVal)
@@ -149,7 +155,7 @@ func (o *object) host(name string) (string, netip.Addr) {
 		hint := "Write host = host.NAME."
 		switch {
 		case ty == cty.String:
-			hint = fmt.Sprintf("Write host = host.%s, without quotes.", clip(v.AsString()))
+			hint = fmt.Sprintf("Write host = host.%s, without quotes.", strings.TrimPrefix(clip(v.AsString()), "host."))
 		case ty.IsObjectType() || ty.IsTupleType():
 			hint = "A host block with for_each or count has several: write host = host.NAME[\"key\"], or host.NAME[each.key]."
 		}

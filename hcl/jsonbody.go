@@ -48,12 +48,13 @@ func (b jsonBody) attributes(attrs hcl.Attributes, diags hcl.Diagnostics) (hcl.A
 	out := make(hcl.Attributes, len(attrs))
 	for name, attr := range attrs {
 		expr, exprDiags := b.t.jsonExpression(attr.Expr)
-		if exprDiags.HasErrors() {
-			diags = append(diags, exprDiags...)
-			expr = &hclsyntax.LiteralValueExpr{Val: cty.DynamicVal, SrcRange: attr.Expr.Range()}
-		}
 		wrapped := *attr
 		wrapped.Expr = jsonExpression{built: expr, raw: attr.Expr}
+		if exprDiags.HasErrors() {
+			// The raw text may be what kills a parser: leave nothing of it.
+			diags = append(diags, exprDiags...)
+			wrapped.Expr = &hclsyntax.LiteralValueExpr{Val: cty.DynamicVal, SrcRange: attr.Expr.Range()}
+		}
 		out[name] = &wrapped
 	}
 	return out, diags

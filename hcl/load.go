@@ -42,7 +42,7 @@ type loader struct {
 	b         *budget
 	schemas   schemas
 	configs   map[string]*config
-	bytes     int      // of all files read so far
+	tokens    int      // of all files read so far
 	stack     []string // what is being evaluated, outermost first
 	hosts     []*topology.Host
 	resources []*resource

@@ -98,15 +98,22 @@ func (t metering) expr(e hclsyntax.Expression) hclsyntax.Expression {
 	return e
 }
 
+// unifying are the functions whose parameters are collections of any one type.
+var unifying = map[string]bool{
+	"distinct": true, "chunklist": true, "setunion": true, "setintersection": true, "setsubtract": true,
+}
+
 func (t metering) call(e *hclsyntax.FunctionCallExpr) hclsyntax.Expression {
 	for i, arg := range e.Args {
 		if e.Name == "sensitive" {
 			t.r.hide(arg.Range())
 		}
-		if e.Name != "try" && e.Name != "can" {
-			arg = t.wrap(t.expr(arg), t.b.chargeUse)
-		} else {
-			arg = t.expr(arg)
+		arg = t.expr(arg)
+		switch {
+		case unifying[e.Name]:
+			arg = t.wrap(arg, t.b.chargeUnify)
+		case e.Name != "try" && e.Name != "can":
+			arg = t.wrap(arg, t.b.chargeUse)
 		}
 		e.Args[i] = arg
 	}
@@ -119,8 +126,8 @@ func (t metering) operator(e hclsyntax.Expression) {
 	switch e := e.(type) {
 	case *hclsyntax.ConditionalExpr:
 		e.Condition = t.expr(e.Condition)
-		e.TrueResult = t.wrap(t.expr(e.TrueResult), t.b.chargeUse)
-		e.FalseResult = t.wrap(t.expr(e.FalseResult), t.b.chargeUse)
+		e.TrueResult = t.wrap(t.expr(e.TrueResult), t.b.chargeUnify)
+		e.FalseResult = t.wrap(t.expr(e.FalseResult), t.b.chargeUnify)
 	case *hclsyntax.IndexExpr:
 		e.Collection = t.expr(e.Collection)
 		e.Key = t.expr(e.Key)

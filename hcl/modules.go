@@ -32,7 +32,11 @@ func (m *module) evaluate() {
 		m.lookup("local", name, m.c.locals[name].rng)
 	}
 	for _, key := range m.c.order {
+		if m.l.b.exhausted {
+			return
+		}
 		b := m.c.blocks[key]
+		m.dependsOn(b)
 		if b.kind != "module" {
 			m.lookup(b.kind, b.name, b.rng)
 			continue

@@ -41,9 +41,6 @@ func (m *module) decode(body hcl.Body, s *schema, ctx *hcl.EvalContext, header h
 		if msg := m.l.b.chargeUse(v); msg != "" {
 			return m.l.b.diagnostics(e.Range(), msg)
 		}
-		if !m.l.b.spend(stepsPerItem * stepsPerItem) {
-			return m.l.b.diagnostics(e.Range(), exhaustedText)
-		}
 		return nil
 	})
 	return m.object(dynblock.Expand(body, ctx, check), s, ctx, header, mk)
@@ -51,7 +48,7 @@ func (m *module) decode(body hcl.Body, s *schema, ctx *hcl.EvalContext, header h
 
 func (m *module) object(body hcl.Body, s *schema, ctx *hcl.EvalContext, header hcl.Range, mk *marks) *object {
 	content, diags := body.Content(s.body())
-	m.l.r.take(diags)
+	m.l.r.takeContent(diags, s.body())
 	return m.fill(&object{l: m.l, header: header, marks: mk}, content, s, ctx)
 }
 
@@ -68,7 +65,15 @@ func (m *module) fill(o *object, content *hcl.BodyContent, s *schema, ctx *hcl.E
 			o.bad[name] = true // reported by the library
 		}
 	}
+	// The library expands one level of dynamic blocks at a time, so that the
+	// bill comes before the next level.
+	if !m.l.b.spend(stepsPerBlock * len(content.Blocks)) {
+		m.l.r.take(m.l.b.diagnostics(o.header, exhaustedText))
+	}
 	for _, b := range content.Blocks {
+		if m.l.b.exhausted {
+			break
+		}
 		m.addBlock(o, b, s.blocks[b.Type], ctx)
 	}
 	return o
@@ -92,7 +97,7 @@ func (m *module) addBlock(o *object, b *hcl.Block, n nested, ctx *hcl.EvalContex
 	}
 	o.marks.ranges[o.under+trimDot(child.under[len(o.under):])] = b.DefRange
 	content, diags := b.Body.Content(n.schema.body())
-	o.l.r.take(diags)
+	o.l.r.takeContent(diags, n.schema.body())
 	o.blocks[b.Type] = append(o.blocks[b.Type], m.fill(child, content, n.schema, ctx))
 }
 
@@ -199,6 +204,16 @@ func bodyVariables(node dynblock.WalkVariablesNode, s *schema) []hcl.Traversal {
 	return vars
 }
 
+// inspect checks a block that has no instance as far as that goes.
+func (m *module) inspect(b *block, s *schema, x *expansion) {
+	m.context(bodyVariables(dynblock.WalkVariables(b.body), s), x)
+	plain := s.body()
+	extended := *plain
+	extended.Blocks = append(extended.Blocks, hcl.BlockHeaderSchema{Type: "dynamic", LabelNames: []string{"type"}})
+	_, diags := b.body.Content(&extended)
+	m.l.r.takeContent(diags, plain)
+}
+
 // instanceContext returns the context in which a block's arguments are
 // evaluated for one instance.
 func (m *module) instanceContext(b *block, s *schema, x *expansion, inst *instance) *hcl.EvalContext {
@@ -208,6 +223,6 @@ func (m *module) instanceContext(b *block, s *schema, x *expansion, inst *instan
 		m.contexts[b.path()] = base
 	}
 	ctx := base.NewChild()
-	ctx.Variables = inst.vars
+	ctx.Variables = x.vars(inst)
 	return ctx
 }

@@ -13,17 +13,19 @@ import (
 // resource is one instance with what linking needs.
 type resource struct {
 	topology.Resource
-	m     *module
-	b     *block
-	rng   hcl.Range
-	deps  []string // from references
-	valid bool
+	m    *module
+	b    *block
+	rng  hcl.Range
+	deps []string // from references
 }
 
 // resourceValues evaluates all instances of a resource block and returns what
 // references see: the declared values after defaults.
 func (m *module) resourceValues(b *block) cty.Value {
 	x := m.expand(b)
+	if len(x.insts) == 0 {
+		m.inspect(b, m.l.schemas[b.kind], x)
+	}
 	var values []cty.Value
 	for _, inst := range x.insts {
 		if m.l.b.exhausted {
@@ -38,7 +40,9 @@ func (m *module) resourceValues(b *block) cty.Value {
 
 func (m *module) resource(b *block, x *expansion, inst *instance) (*resource, cty.Value) {
 	s, mk := m.l.schemas[b.kind], newMarks()
-	o := m.decode(b.body, s, m.instanceContext(b, s, x, inst), b.rng, mk)
+	ctx := m.instanceContext(b, s, x, inst)
+	before := len(m.l.r.found)
+	o := m.decode(b.body, s, ctx, b.rng, mk)
 	r := &resource{m: m, b: b, rng: b.rng}
 	r.Path = m.at(b.path() + inst.suffix)
 	r.Host, _ = o.host("host")
@@ -55,7 +59,7 @@ func (m *module) resource(b *block, x *expansion, inst *instance) (*resource, ct
 	for name, rng := range mk.ranges {
 		r.Attributes[name] = toRange(rng)
 	}
-	r.valid = o.clean()
+	m.l.r.since(before, r.Path, r.Host)
 	return r, o.value(s, defaults)
 }
 

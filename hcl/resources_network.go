@@ -8,6 +8,7 @@ import (
 
 	"github.com/lvsform/lvsform/topology"
 	"github.com/zclconf/go-cty/cty"
+	"github.com/zclconf/go-cty/cty/convert"
 )
 
 var scopes = []string{"global", "site", "link", "host"}
@@ -35,7 +36,7 @@ func (o *object) link() *topology.Link {
 		case k.Kind != "" && !tunnel:
 			o.fail(end.name, end.name+" without a tunnel", "A link of kind %s has no %s address. Take it out.", k.Kind, end.name)
 		case k.Kind != "" && end.addr.Is4() == (k.Kind == "ip6tnl"):
-			o.fail(end.name, "Wrong address family", "The ends of a %s link are %s addresses.", k.Kind, familyName(k.Kind != "ip6tnl"))
+			o.fail(end.name, "Wrong address family", "The ends of a link of kind %s are %s addresses.", k.Kind, familyName(k.Kind != "ip6tnl"))
 		}
 	}
 	return k
@@ -200,6 +201,10 @@ func (o *object) table(name string) int {
 			return n
 		}
 	}
+	if _, err := convert.Convert(v, cty.Number); err != nil {
+		o.fail(name, "Invalid "+name, "%s is a number, or main, local or default.", name)
+		return 0
+	}
 	o.number(name)
 	n, _ := o.whole(name, 1, math.MaxUint32)
 	return int(n)
@@ -233,7 +238,7 @@ func (o *object) ruleBody(defaults map[string]cty.Value) *topology.Rule {
 		case r.Family == "":
 			r.Family = family
 		case r.Family != family:
-			o.fail(p.name, "Wrong address family", "The rule is %s and %s is not.", r.Family, p.net)
+			o.fail(p.name, "Wrong address family", "The rule is %s and %s is not.", familyName(r.Family == "ipv4"), p.net)
 		}
 	}
 	if r.Family == "" {

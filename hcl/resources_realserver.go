@@ -128,7 +128,7 @@ func (o *object) checkRealServer(s *topology.VirtualService, r *topology.RealSer
 		o.fail(name, "Invalid address", "%s cannot be a real server's address.", a)
 	case a.Is4() != (s.Family == "ipv4") && r.Forward != "tun":
 		o.l.r.check("LVS021", o.rangeOf(name), "Mixed address families",
-			"The service is %s and the real server %s is not; only forward = \"tun\" carries one in the other. Use an address of the same family.", s.Family, a)
+			"The service is %s and the real server %s is not; only forward = \"tun\" carries one in the other. Use an address of the same family.", familyName(s.Family == "ipv4"), a)
 		o.bad[name] = true
 	case a.IsLoopback() && r.Forward == "nat":
 		o.fail(name, "NAT to a loopback address", "The kernel drops what it rewrites to %s. Use forward = \"dr\" for a server on the director itself.", a)

@@ -105,7 +105,7 @@ func (o *object) identity(s *topology.VirtualService) {
 		family = "ipv4"
 	}
 	if s.Family != "" && s.Family != family {
-		o.fail("family", "Wrong address family", "The service's address %s is %s.", s.Address, family)
+		o.fail("family", "Wrong address family", "The service's address %s is %s.", s.Address, familyName(s.Address.Is4()))
 	}
 	s.Family = family
 	if s.Address.IsUnspecified() || s.Address.IsMulticast() {

@@ -32,12 +32,12 @@ type module struct {
 	inputs    map[string]given
 	nodes     map[string]*node
 	expanded  map[string]*expansion
-	children  map[string][]*module // by the name of the call
-	instances map[string][]*resource
+	children  map[string][]*module        // by the name of the call
 	contexts  map[string]*hcl.EvalContext // by block path
 	functions map[string]function.Function
 	depends   []string // what depends_on of the calls around says
 	depended  bool
+	ordered   map[string][]string // what depends_on of a block names
 	// validating counts the validation rules being evaluated: they see
 	// values that have not passed their own rules yet.
 	validating int
@@ -65,12 +65,12 @@ type node struct {
 func (l *loader) newModule(parent *module, c *config, path string) *module {
 	m := &module{
 		l: l, c: c, parent: parent, path: path,
-		inputs:    map[string]given{},
-		nodes:     map[string]*node{},
-		expanded:  map[string]*expansion{},
-		children:  map[string][]*module{},
-		instances: map[string][]*resource{},
-		contexts:  map[string]*hcl.EvalContext{},
+		inputs:   map[string]given{},
+		nodes:    map[string]*node{},
+		expanded: map[string]*expansion{},
+		children: map[string][]*module{},
+		contexts: map[string]*hcl.EvalContext{},
+		ordered:  map[string][]string{},
 	}
 	m.functions = newFunctions(m)
 	return m
@@ -201,7 +201,46 @@ func (w *wanted) add(t hcl.Traversal, vars map[string]cty.Value) {
 		w.module(name, t)
 		return
 	}
-	w.set(root, name, w.m.lookup(root, name, rng))
+	v := w.m.lookup(root, name, rng)
+	if b := w.m.c.blocks[root+"."+name]; b != nil && !w.m.knownAttribute(b, t) {
+		v = cty.DynamicVal
+	}
+	w.set(root, name, v)
+}
+
+// knownAttribute checks the attribute that a reference to a host or resource
+// names.
+func (m *module) knownAttribute(b *block, t hcl.Traversal) bool {
+	at := 2
+	if m.expand(b).root != "" {
+		at = 3
+	}
+	if len(t) <= at {
+		return true
+	}
+	step, ok := t[at].(hcl.TraverseAttr)
+	if _, indexed := t[at-1].(hcl.TraverseSplat); !ok || indexed {
+		return true
+	}
+	names := []string{"name", "address"}
+	if b.kind != "host" {
+		s := m.l.schemas[b.kind]
+		names = slices.Sorted(maps.Keys(s.attrs))
+		for _, n := range slices.Sorted(maps.Keys(s.blocks)) {
+			if n != "lifecycle" {
+				names = append(names, n)
+			}
+		}
+	}
+	if slices.Contains(names, step.Name) {
+		return true
+	}
+	hint := didYouMean(step.Name, names)
+	if hint == "" {
+		hint = " There can be " + strings.Join(names, ", ") + "."
+	}
+	m.l.r.error(t.SourceRange(), fmt.Sprintf("Unsupported attribute %q", step.Name), "A reference to %s has no attribute %q.%s", b.kind, step.Name, hint)
+	return false
 }
 
 // stepName is the name after the root.

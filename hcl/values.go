@@ -48,7 +48,11 @@ func (o *object) choice(name string, words ...string) string {
 		}
 	}
 	if !o.bad[name] {
-		o.fail(name, fmt.Sprintf("Invalid %s", name), "%s is one of %s, not %q.%s", name, oneOf(words), clip(s), didYouMean(s, words))
+		verb := "is one of"
+		if len(words) == 1 {
+			verb = "can only be"
+		}
+		o.fail(name, fmt.Sprintf("Invalid %s", name), "%s %s %s, not %q.%s", name, verb, oneOf(words), clip(s), didYouMean(s, words))
 	}
 	return ""
 }

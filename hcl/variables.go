@@ -45,10 +45,14 @@ func (l *loader) declareVariable(c *config, d *block) {
 		},
 		Blocks: []hcl.BlockHeaderSchema{{Type: "validation"}},
 	})
-	l.r.take(diags)
+	if l.r.take(diags) {
+		v.fallback = cty.DynamicVal // what is wrong may be its default
+	}
 	if attr := content.Attributes["type"]; attr != nil {
 		ty, defaults, diags := typeexpr.TypeConstraintWithDefaults(attr.Expr)
-		if !l.r.take(diags) {
+		if l.r.take(diags) {
+			v.fallback = cty.DynamicVal
+		} else {
 			v.ty, v.defaults = ty, defaults
 		}
 	}
@@ -127,7 +131,7 @@ func (l *loader) literalText(attr *hcl.Attribute) string {
 // convertVariable brings a value to the variable's type, its optional
 // attributes filled in; unknown when it does not fit, which is reported.
 func (l *loader) convertVariable(v *variable, value cty.Value, rng hcl.Range, origin string) cty.Value {
-	if msg := l.b.chargeUse(value); msg != "" {
+	if msg := l.b.chargeUnify(value); msg != "" {
 		l.r.take(l.b.diagnostics(rng, msg))
 		return cty.DynamicVal
 	}
@@ -223,7 +227,7 @@ func (m *module) inputValue(v *variable, g given) cty.Value {
 			m.l.r.hide(g.expr.Range())
 		}
 		ctx := m.parent.context(g.expr.Variables(), g.in).NewChild()
-		ctx.Variables = g.inst.vars
+		ctx.Variables = g.in.vars(g.inst)
 		return m.evalIn(ctx, g.expr)
 	case g.raw:
 		return m.l.parseInput(v, g)

@@ -1,0 +1,187 @@
+package hcl
+
+import (
+	"fmt"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+
+	"github.com/lvsform/lvsform/topology"
+)
+
+// hostile are files that must end in a clear error, soon and in little memory.
+var hostile = []struct{ name, file, src, want string }{
+	{"opening brackets", "main.hcl", "a = " + strings.Repeat("[", 100_000), "Too deeply nested"},
+	{"opening parentheses", "main.hcl", "a = " + strings.Repeat("(", 100_000), "Too deeply nested"},
+	{"opening braces", "main.hcl", strings.Repeat("a {", 100_000), "Too deeply nested"},
+	{"object braces", "main.hcl", "a = " + strings.Repeat("{a=", 100_000), "Too deeply nested"},
+	{"templates", "main.hcl", "a = " + strings.Repeat(`"${`, 100_000), "Too deeply nested"},
+	{"template ifs", "main.hcl", `a = "` + strings.Repeat(`%{ if true }`, 50_000), "Too deeply nested"},
+	{"heredocs", "main.hcl", "a = " + strings.Repeat("<<E\n${", 50_000), "Too deeply nested"},
+	{"calls", "main.hcl", "a = " + strings.Repeat("f(", 100_000), "Too deeply nested"},
+	{"not not", "main.hcl", "a = " + strings.Repeat("!", 100_000), "Too deeply nested"},
+	{"minus minus", "main.hcl", "a = " + strings.Repeat("-", 100_000) + "1", "Too deeply nested"},
+	{"sums", "main.hcl", "a = 1" + strings.Repeat(" + 1", 100_000), "Too deeply nested"},
+	{"conditions", "main.hcl", "a = " + strings.Repeat("true ? 1 : ", 50_000) + "1", "Too deeply nested"},
+	{"indexes", "main.hcl", "a = b" + strings.Repeat("[c]", 100_000), "Too deeply nested"},
+	{"attributes", "main.hcl", "a = b" + strings.Repeat(".c", 100_000), "Too deeply nested"},
+	{"splats", "main.hcl", "a = b" + strings.Repeat(".*", 100_000), "Too deeply nested"},
+	{"for braces", "main.hcl", "a = {for a in b : c => 1" + strings.Repeat("\n + 1", 100_000), "Too deeply nested"},
+	{"type", "main.hcl", "variable \"a\" {\n type = " + strings.Repeat("list(", 10_000) + "any" + strings.Repeat(")", 10_000) + "\n}", "Too deeply nested"},
+	{"JSON arrays", "main.hcl.json", strings.Repeat("[", 100_000), "Too deeply nested"},
+	{"JSON objects", "main.hcl.json", strings.Repeat(`{"a":`, 100_000), "Too deeply nested"},
+	{"JSON template", "main.hcl.json", `{"topology":{"a":{}},"output":{"a":{"value":"${` + strings.Repeat("[", 100_000) + `"}}}`, "Too deeply nested"},
+	{"JSON type", "main.hcl.json", `{"topology":{"a":{}},"variable":{"a":{"type":"` + strings.Repeat("list(", 100_000) + `"}}}`, "Too deeply nested"},
+	{"exponent", "main.hcl", root(`output "a" { value = "x${1e1000000}" }`), "Too deeply nested"},
+	{"JSON exponent", "main.hcl.json", `{"topology":{"a":{}},"output":{"a":{"value":1e1000000}}}`, "Value too large"},
+	{"digits", "main.hcl", root(`output "a" { value = ` + strings.Repeat("9", 100_000) + ` }`), "Too deeply nested"},
+	{"text to number", "main.hcl", root(`output "a" { value = "x${"1e1000000" + 1}" }`), "Value too large"},
+	{"tonumber", "main.hcl", root(`output "a" { value = "x${tonumber("1e100000000")}" }`), "Value too large"},
+	{"format number", "main.hcl", root(`output "a" { value = format("%d", "1e100000000") }`), "Invalid function argument"},
+	{"format width", "main.hcl", root(`output "a" { value = format("%1000000000s", "x") }`), "Invalid function argument"},
+	{"parseint", "main.hcl", root(`output "a" { value = parseint("` + strings.Repeat("9", 100_000) + `", 10) }`), "Invalid function argument"},
+	{"jsondecode exponent", "main.hcl", root(`output "a" { value = "x${jsondecode("1e100000000")}" }`), "Value too large"},
+	{"jsondecode nesting", "main.hcl", root(`output "a" { value = jsondecode("` + strings.Repeat("[", 100_000) + `") }`), "Invalid function argument"},
+	{"squares", "main.hcl", root("locals {\n a0 = 1e300\n" + chain(40, "a%d = local.a%d * local.a%d\n") + "}\n"), "Value too large"},
+	{"yaml aliases", "main.hcl", root(`output "a" { value = yamldecode("` + aliases(12) + `") }`), "Invalid function argument"},
+	{"yaml nesting", "main.hcl", root(`output "a" { value = yamldecode("` + strings.Repeat("[", 5_000) + strings.Repeat("]", 5_000) + `") }`), "Invalid function argument"},
+	{"nested fors", "main.hcl", root(`output "a" { value = [for a in range(1000) : [for b in range(1000) : [for c in range(1000) : "${a}${b}${c}"]]] }`), "Value too large"},
+	{"filtered fors", "main.hcl", root(`output "a" { value = [for a in range(1000) : [for b in range(1000) : [for c in range(1000) : c if false]]] }`), "Value too large"},
+	{"object fors", "main.hcl", root(`output "a" { value = { for a in range(1000) : a => { for b in range(1000) : b => { for c in range(1000) : c => c } } } }`), "Value too large"},
+	{"template fors", "main.hcl", root(`output "a" { value = "%{ for a in range(1000) }%{ for b in range(1000) }%{ for c in range(1000) }x%{ endfor }%{ endfor }%{ endfor }" }`), "Value too large"},
+	{"splat of splats", "main.hcl", root("locals {\n a0 = range(1000)\n}\noutput \"a\" { value = local.a0[*].b }"), "Unsupported attribute"},
+	{"range", "main.hcl", root(`output "a" { value = range(1000000000) }`), "function"},
+	{"setproduct", "main.hcl", root(`output "a" { value = setproduct(range(1000), range(1000), range(1000)) }`), "Error in function call"},
+	{"doubled text", "main.hcl", root("locals {\n a0 = \"xxxxxxxx\"\n" + chain(60, "a%d = \"${local.a%d}${local.a%d}\"\n") + "}\n"), "Value too large"},
+	{"doubled list", "main.hcl", root("locals {\n a0 = [1, 2]\n" + chain(60, "a%d = [local.a%d, local.a%d]\n") + "}\n"), "Value too large"},
+	{"doubled list in functions", "main.hcl", root("locals {\n a0 = range(1000)\n}\noutput \"a\" { value = jsonencode([" + strings.Repeat("local.a0,", 5000) + "]) }\n"), "Value too large"},
+	{"compared lists", "main.hcl", root("locals {\n a0 = range(1000)\n}\noutput \"a\" { value = [" + strings.Repeat("local.a0,", 5000) + "] == 1 }\n"), "Value too large"},
+	{"join", "main.hcl", root("locals {\n a0 = join(\"xxxxxxxx\", range(1000))\n a1 = join(local.a0, range(1000))\n a2 = join(local.a1, range(1000))\n}"), "Value too large"},
+	{"replace", "main.hcl", root("locals {\n a0 = join(\"xxxxxxxx\", range(1000))\n a1 = replace(local.a0, \"x\", local.a0)\n a2 = replace(local.a1, \"\", local.a1)\n}"), "Error in function call"},
+	{"indent", "main.hcl", root(`output "a" { value = indent(1000000000, "a\nb") }`), "Invalid function argument"},
+	{"many large texts", "main.hcl", root("locals {\n a = join(\"\", [for a in range(1000) : \"" + strings.Repeat("x", 1000) + "\"])\n" + chain(2000, "b%d = \"${local.a}y\" #%d%d\n") + "}\n"), "Value too large"},
+	{"deep list", "main.hcl", root("locals {\n a0 = 1\n" + chain(300, "a%d = [local.a%d] # %d\n") + "}\n"), "Value too large"},
+	{"long chain", "main.hcl", root("locals {\n a0 = 1\n" + chain(30_000, "a%d = local.a%d # %d\n") + "}\n output \"x\" { value = local.a30000 }"), "chain"},
+	{"count", "main.hcl", root("host \"a\" {\n count = 1000000000\n address = \"192.0.2.1\"\n}"), "Invalid count"},
+	{"for_each", "main.hcl", root("host \"a\" {\n for_each = toset([for a in setproduct(range(1000), range(100)) : \"${a[0]}-${a[1]}\"])\n address = \"192.0.2.1\"\n}"), "Too many instances"},
+	{"many counts", "main.hcl", root(chain(100, "host \"a%d\" {\n count = 16000 # %d %d\n address = \"192.0.2.1\"\n}\n")), "Too many instances"},
+	{"dynamic in dynamic", "main.hcl", root(`host "h" { address = "192.0.2.1" }
+virtual_service "a" {
+  host   = host.h
+  fwmark = 1
+  dynamic "real_server" {
+    for_each = range(1000)
+    labels   = [real_server.key]
+    content {
+      address = "10.0.${floor(real_server.key / 256)}.${real_server.key % 256}"
+      dynamic "tunnel" {
+        for_each = range(1000)
+        content { type = "ipip" }
+      }
+    }
+  }
+}`), "Value too large"},
+}
+
+func root(s string) string { return "topology \"a\" {}\n" + s }
+
+// chain repeats a line for 1 to n, with the number, and twice the one before.
+func chain(n int, line string) string {
+	var b strings.Builder
+	for i := range n {
+		fmt.Fprintf(&b, line, i+1, i, i)
+	}
+	return b.String()
+}
+
+func aliases(n int) string {
+	var b strings.Builder
+	b.WriteString(`a0: &a0 [1, 2]\n`)
+	for i := range n {
+		fmt.Fprintf(&b, `a%d: &a%d [*a%d, *a%d, *a%d, *a%d, *a%d, *a%d]\n`, i+1, i+1, i, i, i, i, i, i)
+	}
+	return b.String()
+}
+
+func TestLoadRefusesHostileInput(t *testing.T) {
+	for _, tt := range hostile {
+		t.Run(tt.name, func(t *testing.T) {
+			dir := t.TempDir()
+			writeFile(t, filepath.Join(dir, tt.file), []byte(tt.src))
+			top, diags := Load(Options{Dir: dir})
+			if top == nil {
+				t.Fatal("Load returned no topology")
+			}
+			wantError(t, diags, tt.want)
+			if len(diags) > 20 {
+				t.Errorf("%d messages for one mistake", len(diags))
+			}
+		})
+	}
+}
+
+// wantError looks for an error that names the cause.
+func wantError(t *testing.T, diags topology.Diagnostics, want string) {
+	t.Helper()
+	for _, d := range diags {
+		if d.Severity == topology.Error && strings.Contains(d.Summary, want) {
+			return
+		}
+	}
+	for i, d := range diags {
+		if i < 5 {
+			t.Logf("%s: %.100s: %.200s", d.Severity, d.Summary, d.Detail)
+		}
+	}
+	t.Errorf("no error %q among %d messages", want, len(diags))
+}
+
+func TestFormatRefusesHostileInput(t *testing.T) {
+	for _, tt := range hostile {
+		if tt.want != "Too deeply nested" || tt.file != "main.hcl" {
+			continue
+		}
+		t.Run(tt.name, func(t *testing.T) {
+			_, diags := Format(tt.file, []byte(tt.src))
+			wantError(t, diags, tt.want)
+		})
+	}
+}
+
+func TestLoadReadsRegularFilesOnly(t *testing.T) {
+	dir := t.TempDir()
+	writeFile(t, filepath.Join(dir, "main.hcl"), []byte(root("")))
+	if err := syscall.Mkfifo(filepath.Join(dir, "pipe.hcl"), 0o600); err != nil {
+		t.Skipf("SKIPPED, no named pipes here: %v", err)
+	}
+	_, diags := Load(Options{Dir: dir})
+	wantError(t, diags, "pipe.hcl cannot be read")
+}
+
+func TestLoadRefusesLargeFiles(t *testing.T) {
+	dir := t.TempDir()
+	writeFile(t, filepath.Join(dir, "main.hcl"), []byte(root(strings.Repeat("# comment\n", maxFileSize/10+1))))
+	_, diags := Load(Options{Dir: dir})
+	wantError(t, diags, "main.hcl cannot be read")
+}
+
+func TestLoadRefusesModuleThatIncludesItself(t *testing.T) {
+	dir := t.TempDir()
+	writeFile(t, filepath.Join(dir, "main.hcl"), []byte(root("module \"m\" { source = \"./m\" }")))
+	writeFile(t, filepath.Join(dir, "m", "main.hcl"), []byte("module \"m\" { source = \"../m\" }"))
+	_, diags := Load(Options{Dir: dir})
+	wantError(t, diags, "Module includes itself")
+}
+
+func TestLoadRefusesModulesThatMultiply(t *testing.T) {
+	dir := t.TempDir()
+	writeFile(t, filepath.Join(dir, "main.hcl"), []byte(root("module \"m\" { source = \"./m0\" }")))
+	for i := range 20 {
+		src := fmt.Sprintf("module \"m\" {\n count = 100\n source = \"../m%d\"\n}\nhost \"h\" { address = \"192.0.2.1\" }", i+1)
+		writeFile(t, filepath.Join(dir, fmt.Sprintf("m%d", i), "main.hcl"), []byte(src))
+	}
+	writeFile(t, filepath.Join(dir, "m20", "main.hcl"), []byte("locals {}"))
+	_, diags := Load(Options{Dir: dir})
+	wantError(t, diags, "Too many instances")
+}
