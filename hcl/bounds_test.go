@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"path/filepath"
 	"strings"
-	"syscall"
 	"testing"
 
 	"github.com/lvsform/lvsform/topology"
@@ -147,16 +146,6 @@ func TestFormatRefusesHostileInput(t *testing.T) {
 			wantError(t, diags, tt.want)
 		})
 	}
-}
-
-func TestLoadReadsRegularFilesOnly(t *testing.T) {
-	dir := t.TempDir()
-	writeFile(t, filepath.Join(dir, "main.hcl"), []byte(root("")))
-	if err := syscall.Mkfifo(filepath.Join(dir, "pipe.hcl"), 0o600); err != nil {
-		t.Skipf("SKIPPED, no named pipes here: %v", err)
-	}
-	_, diags := Load(Options{Dir: dir})
-	wantError(t, diags, "pipe.hcl cannot be read")
 }
 
 func TestLoadRefusesLargeFiles(t *testing.T) {
