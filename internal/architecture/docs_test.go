@@ -3,6 +3,7 @@ package architecture
 import (
 	"bytes"
 	"io/fs"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -10,8 +11,10 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
 
 	"github.com/lvsform/lvsform/hcl"
+	"github.com/lvsform/lvsform/topology"
 )
 
 const root = "../.."
@@ -103,9 +106,11 @@ func TestSnippetsParse(t *testing.T) {
 	}
 }
 
-// The README's first snippet is what a new reader copies.
-func TestReadmeExampleLoads(t *testing.T) {
-	snippet := hclCode.FindStringSubmatch(read(t, root+"/README.md"))
+// The README's snippet is examples/dr-wlc without its facts, and what it prints
+// is what the CLI's test of that example expects.
+func TestReadmeShowsTheRealThing(t *testing.T) {
+	readme := read(t, root+"/README.md")
+	snippet := hclCode.FindStringSubmatch(readme)
 	if snippet == nil {
 		t.Fatal("README.md has no HCL")
 	}
@@ -113,10 +118,31 @@ func TestReadmeExampleLoads(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(dir, "main.hcl"), []byte(snippet[1]), 0o644); err != nil {
 		t.Fatal(err)
 	}
+	if diff := cmp.Diff(resources(t, root+"/examples/dr-wlc"), resources(t, dir), cmpopts.EquateComparable(netip.Addr{}, netip.Prefix{})); diff != "" {
+		t.Errorf("README.md and examples/dr-wlc declare different things:\n%s", diff)
+	}
+	_, plan, _ := strings.Cut(read(t, root+"/cmd/lvsform/testdata/script/dr.txtar"), "-- plan.txt --\n")
+	if plan == "" || !strings.Contains(readme, "$ lvsform plan\n"+plan) {
+		t.Errorf("README.md does not show the plan of examples/dr-wlc, which is\n%s", plan)
+	}
+}
+
+func resources(t *testing.T, dir string) map[string]topology.Body {
+	t.Helper()
 	topo, diags := hcl.Load(hcl.Options{Dir: dir})
 	if len(diags) > 0 || len(topo.Resources) == 0 {
-		t.Errorf("%d resources, findings %+v", len(topo.Resources), diags)
+		t.Fatalf("%s: %d resources, findings %+v", dir, len(topo.Resources), diags)
 	}
+	bodies := map[string]topology.Body{}
+	for _, r := range topo.Resources {
+		if s, ok := r.Body.(*topology.VirtualService); ok {
+			for i := range s.RealServers {
+				s.RealServers[i].Range = topology.Range{}
+			}
+		}
+		bodies[r.Path] = r.Body
+	}
+	return bodies
 }
 
 var functionNames = regexp.MustCompile("(?ms)^Functions:\n\n(.*?)\n\n")
