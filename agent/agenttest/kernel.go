@@ -37,7 +37,8 @@ var (
 // Kernel is a stateful kernel of one host.
 type Kernel struct {
 	mu      sync.Mutex
-	objects state.Objects // in the kernel's order
+	objects state.Objects // in the kernel's order; nil where one has gone
+	gaps    bool
 	index   map[state.Key]int
 	modules []string // that can be loaded
 	failAt  int      // changes until one fails; 0 is never
@@ -95,6 +96,7 @@ func (k *Kernel) Announced() []state.Address {
 func (k *Kernel) Objects() state.Objects {
 	k.mu.Lock()
 	defer k.mu.Unlock()
+	k.compact()
 	objects := slices.Clone(k.objects)
 	objects.Sort()
 	return objects
@@ -130,6 +132,7 @@ type saved struct {
 func (k *Kernel) Save(path string) error {
 	k.mu.Lock()
 	defer k.mu.Unlock()
+	k.compact()
 	body, err := json.MarshalIndent(saved{Objects: k.objects, Modules: k.modules, FailAt: k.failAt}, "", "  ")
 	if err != nil {
 		return err
@@ -153,7 +156,7 @@ func (k *Kernel) Load(path string) error {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	k.objects, k.modules, k.failAt = s.Objects, s.Modules, s.FailAt
-	k.reindex(0)
+	k.reindex()
 	return nil
 }
 
@@ -161,6 +164,7 @@ func (k *Kernel) Load(path string) error {
 func (k *Kernel) Read(q txn.Query) (txn.Host, error) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
+	k.compact()
 	var h txn.Host
 	for _, o := range k.objects {
 		if asked(q, o) {
@@ -253,23 +257,28 @@ func (k *Kernel) put(o state.Object) {
 
 func (k *Kernel) drop(key state.Key) {
 	if i, ok := k.index[key]; ok {
-		k.objects = slices.Delete(k.objects, i, i+1)
+		k.objects[i] = nil // compact closes the gap
+		k.gaps = true
 		delete(k.index, key)
-		k.reindex(i)
+	}
+}
+
+// compact closes the gaps that drop has left.
+func (k *Kernel) compact() {
+	if k.gaps {
+		k.dropIf(func(state.Object) bool { return false })
 	}
 }
 
 func (k *Kernel) dropIf(f func(state.Object) bool) {
-	k.objects = slices.DeleteFunc(k.objects, f)
-	k.reindex(0)
+	k.objects = slices.DeleteFunc(k.objects, func(o state.Object) bool { return o == nil || f(o) })
+	k.gaps = false
+	k.reindex()
 }
 
-// reindex counts the objects again from one on.
-func (k *Kernel) reindex(from int) {
-	if from == 0 {
-		k.index = make(map[state.Key]int, len(k.objects))
-	}
-	for i := from; i < len(k.objects); i++ {
-		k.index[k.objects[i].Key()] = i
+func (k *Kernel) reindex() {
+	k.index = make(map[state.Key]int, len(k.objects))
+	for i, o := range k.objects {
+		k.index[o.Key()] = i
 	}
 }

@@ -200,7 +200,7 @@ func (n *Network) changeLink(c state.Change) error {
 	if c.Before != nil {
 		before := c.Before.(state.Link)
 		want = want.Resolve(before).(state.Link)
-		if !c.Replaces() {
+		if replaced := (state.Change{Before: before, After: want}); !replaced.Replaces() {
 			return adjust(want)
 		}
 		if before.Fallback {

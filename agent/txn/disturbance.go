@@ -12,6 +12,7 @@ import (
 // name.
 type disturbance struct {
 	devices  map[string]bool
+	remade   map[string]bool // links that are deleted, to be made anew or not
 	sources  map[netip.Addr]bool
 	services map[state.ServiceID]bool
 	ipv6     bool // all of IPv6
@@ -20,6 +21,7 @@ type disturbance struct {
 func newDisturbance() disturbance {
 	return disturbance{
 		devices:  map[string]bool{},
+		remade:   map[string]bool{},
 		sources:  map[netip.Addr]bool{},
 		services: map[state.ServiceID]bool{},
 	}
@@ -41,6 +43,9 @@ func (d *disturbance) add(c state.Change) bool {
 		// A link that goes down loses routes and IPv6 addresses; so does one
 		// whose MTU becomes less than IPv6 needs.
 		d.devices[before.Name] = true
+		if c.After == nil || c.Replaces() {
+			d.remade[before.Name] = true
+		}
 		return true
 	case state.Service:
 		if c.After == nil {
@@ -73,6 +78,13 @@ func (d *disturbance) reaches(o state.Object) bool {
 
 func (d *disturbance) inNextHops(r state.Route) bool {
 	return slices.ContainsFunc(strings.Fields(r.NextHops), func(word string) bool { return d.devices[word] })
+}
+
+// automatic tells whether the kernel gives such an address to a new link by
+// itself, another one each time.
+func (d *disturbance) automatic(o state.Object) bool {
+	a, ok := o.(state.Address)
+	return ok && d.remade[a.Device] && a.IP.Addr().Is6() && a.IP.Addr().IsLinkLocalUnicast()
 }
 
 // sysctlsBeside are the patterns of the sysctls that a change may reset.

@@ -62,7 +62,7 @@ func (r *run) lost(d disturbance, live state.Objects) []state.Change {
 			}
 			return
 		}
-		if have[key] != nil || !d.reaches(o) || r.deletes(key) || !usable(o, have) {
+		if have[key] != nil || !d.reaches(o) || d.automatic(o) || r.deletes(key) || !usable(o, have) {
 			return
 		}
 		change := state.Change{After: o}

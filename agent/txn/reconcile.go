@@ -83,7 +83,7 @@ func (r *run) toRestore() ([]state.Change, error) {
 	}
 	for _, o := range host.Objects {
 		key := o.Key()
-		if _, touched := r.final[key]; touched || wanted[key] {
+		if _, touched := r.final[key]; touched || wanted[key] || r.disturbed.automatic(o) {
 			have = append(have, o)
 		}
 	}

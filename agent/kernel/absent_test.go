@@ -1,0 +1,63 @@
+//go:build linux && kernel
+
+package kernel_test
+
+import (
+	"os"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/lvsform/lvsform/agent/kernel"
+	"github.com/lvsform/lvsform/agent/txn"
+	"github.com/lvsform/lvsform/state"
+)
+
+// The tests of this file come first: the later ones load modules.
+
+func TestReadLoadsNoModule(t *testing.T) {
+	enter(t, plainHost)
+	k := kernel.New()
+	defer k.Close()
+	before, _ := os.ReadFile("/proc/modules")
+	_, err := k.Read(txn.Query{
+		Sysctls: []string{"net.ipv4.ip_forward", "net.ipv4.vs.conntrack", "net.ipv4.conf.tunl0.rp_filter"},
+		Modules: []string{"ip_vs", "ipip", "nosuchmodule"}, Network: true, IPVS: true,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := k.Announce(address("tunl0", "192.0.2.1/32")); err != nil {
+		t.Error(err)
+	}
+	after, _ := os.ReadFile("/proc/modules")
+	if diff := cmp.Diff(names(before), names(after)); diff != "" {
+		t.Error(diff)
+	}
+}
+
+// names are those of the loaded modules.
+func names(modules []byte) (out []string) {
+	for line := range strings.Lines(string(modules)) {
+		name, _, _ := strings.Cut(line, " ")
+		out = append(out, name)
+	}
+	return out
+}
+
+func TestLoadsWhatIsAbsent(t *testing.T) {
+	enter(t, plainHost)
+	k := kernel.New()
+	defer k.Close()
+	must(t, k, found(t, k, director())...)
+	link := live(t, k, state.Link{Name: "tunl0"}.Key()).(state.Link)
+	if !link.Fallback || !link.Up.Value || link.MTU.Value != 1450 {
+		t.Errorf("tunl0 is %+v", link)
+	}
+	must(t, k, step(link, nil))
+	link = live(t, k, link.Key()).(state.Link)
+	if link.Up.Value || link.MTU.Value != 1480 {
+		t.Errorf("after its deletion tunl0 is %+v", link)
+	}
+}
