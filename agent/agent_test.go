@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
@@ -365,6 +366,27 @@ func (k *hangUp) Apply(changes []state.Change) (int, error) {
 		k.session.out.Close()
 	}
 	return k.Kernel.Apply(changes)
+}
+
+func TestPeerThatStopsReadingDoesNotHoldUpATransaction(t *testing.T) {
+	h := newHost(t)
+	s := h.dial()
+	s.lock()
+	if err := wire.Write(s.in, begin("t", claim("t", nil, vip))); err != nil {
+		t.Fatal(err)
+	}
+	// Nothing is read from the session: a pipe holds nothing back.
+	for deadline := time.Now().Add(10 * time.Second); ; time.Sleep(time.Millisecond) {
+		if _, err := os.Stat(h.ledger()); err == nil {
+			break
+		}
+		if time.Now().After(deadline) {
+			t.Fatal("the transaction has not been committed")
+		}
+	}
+	s.out.Close()
+	s.in.Close()
+	<-s.done
 }
 
 func TestUnreadableFrameEndsTheSession(t *testing.T) {

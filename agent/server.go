@@ -40,13 +40,17 @@ type Server struct {
 // finished even when nobody listens to its answer any more.
 func (s *Server) Serve(r io.Reader, w io.Writer) error {
 	defer s.unlock()
-	in, out := bufio.NewReaderSize(r, 64<<10), bufio.NewWriterSize(w, 64<<10)
+	in, out := bufio.NewReaderSize(r, 64<<10), newOutbox(w)
+	defer out.close()
 	hello := s.Hello
 	hello.Protocol = wire.Protocol
-	if err := send(out, hello); err != nil {
+	if err := out.send(hello); err != nil {
 		return err
 	}
 	for {
+		if err := out.drain(); err != nil {
+			return fmt.Errorf("answer: %w", err)
+		}
 		var request wire.Request
 		if err := wire.Read(in, &request); err != nil {
 			if errors.Is(err, io.EOF) {
@@ -54,9 +58,9 @@ func (s *Server) Serve(r io.Reader, w io.Writer) error {
 			}
 			refusal := &wire.Error{Code: wire.ErrorFailed, Message: err.Error()}
 			// What follows an unreadable frame cannot be trusted.
-			return errors.Join(err, send(out, wire.Response{Error: refusal}))
+			return errors.Join(err, out.send(wire.Response{Error: refusal}), out.drain())
 		}
-		if err := send(out, s.answer(request, out)); err != nil {
+		if err := out.send(s.answer(request, out)); err != nil {
 			return fmt.Errorf("answer: %w", err)
 		}
 	}
@@ -70,14 +74,7 @@ func (s *Server) Idle(f func()) {
 	f()
 }
 
-func send(w *bufio.Writer, v any) error {
-	if err := wire.Write(w, v); err != nil {
-		return err
-	}
-	return w.Flush()
-}
-
-func (s *Server) answer(q wire.Request, events *bufio.Writer) wire.Response {
+func (s *Server) answer(q wire.Request, events *outbox) wire.Response {
 	s.busy.Lock()
 	defer s.busy.Unlock()
 	var out wire.Response
@@ -171,7 +168,7 @@ func (s *Server) observe(q wire.Observe) (*wire.Observation, error) {
 	}, nil
 }
 
-func (s *Server) begin(b wire.Begin, events *bufio.Writer) (*wire.Result, error) {
+func (s *Server) begin(b wire.Begin, events *outbox) (*wire.Result, error) {
 	if s.lock == nil {
 		return nil, errors.New("nothing is changed without the host's lock: send lock first")
 	}
@@ -186,11 +183,11 @@ func (s *Server) begin(b wire.Begin, events *bufio.Writer) (*wire.Result, error)
 		Kernel: s.Kernel,
 		Record: func(l state.Ledger) error { return writeLedger(s.stateDir(), l) },
 		Done: func(ids []string) {
+			steps := make([]any, 0, len(ids))
 			for _, id := range ids {
-				// Whoever has gone away does not stop the transaction.
-				_ = wire.Write(events, wire.Response{Step: &wire.StepEvent{ID: id}})
+				steps = append(steps, wire.Response{Step: &wire.StepEvent{ID: id}})
 			}
-			_ = events.Flush()
+			_ = events.send(steps...) // whoever has gone away does not stop the transaction
 		},
 	}
 	if err := t.Run(ledger, b); err != nil {
