@@ -5,7 +5,6 @@ package main
 import (
 	"bufio"
 	"context"
-	"errors"
 	"flag"
 	"fmt"
 	"net"
@@ -41,19 +40,22 @@ func floorRole(ctx context.Context, args []string) error {
 		return err
 	}
 	slots := make(chan struct{}, *parallel)
-	errs := make([]error, len(hosts))
+	failed := make(chan error, len(hosts))
 	var all sync.WaitGroup
-	for i, h := range hosts {
+	for _, h := range hosts {
 		all.Go(func() {
 			slots <- struct{}{}
 			defer func() { <-slots }()
 			if err := runOn(ctx, h, key, *command); err != nil {
-				errs[i] = fmt.Errorf("%s: %w", h.address, err)
+				failed <- fmt.Errorf("%s: %w", h.address, err)
 			}
 		})
 	}
 	all.Wait()
-	return errors.Join(errs...)
+	if n := len(failed); n > 0 {
+		return fmt.Errorf("%d of %d hosts, first %w", n, len(hosts), <-failed)
+	}
+	return nil
 }
 
 type knownHost struct {

@@ -60,7 +60,7 @@ func (f *fleet) quickRound(ctx context.Context) error {
 		after string // must hold on every host
 		says  string // must be in the output
 	}{
-		{rowFloor, f.floor("true"), forget, ""},
+		{rowFloor, f.floor("true"), undo + forget, ""},
 		{rowFirst, f.lvsform(pending, "plan", "--detailed-exitcode"), isUndone, "to add"},
 		{rowPlan, f.lvsform(pending, "plan", "--detailed-exitcode"), isUndone, "to add"},
 		{rowApply, f.lvsform(nil, "apply", "--auto-approve"), isDone, ""},

@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -48,19 +49,10 @@ func measure(ctx context.Context, j job) (sample, string, error) {
 		s.RSS = peak()
 	}
 	s.CPU = usedCPU(syscall.RUSAGE_CHILDREN) - before
-	if err != nil && !contains(j.Exits, cmd.ProcessState.ExitCode()) {
-		return s, out.String(), fmt.Errorf("%s: %w\n%s", strings.Join(j.Args, " "), err, tail(out.String()))
+	if err != nil && !slices.Contains(j.Exits, cmd.ProcessState.ExitCode()) {
+		return s, out.String(), fmt.Errorf("%w\n%s", err, tail(out.String()))
 	}
 	return s, out.String(), nil
-}
-
-func contains(list []int, n int) bool {
-	for _, x := range list {
-		if x == n {
-			return true
-		}
-	}
-	return false
 }
 
 func tail(s string) string {
