@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"slices"
 	"strings"
 
 	"github.com/lvsform/lvsform/apply"
@@ -196,24 +195,25 @@ func (r *applyRun) run(ctx context.Context) error {
 			return err
 		}
 	}
-	report := r.execute(ctx, f, p)
-	return r.finish(ctx, f, p, report)
+	in := newPresence(p, live)
+	report := r.execute(ctx, f, p, in)
+	return r.finish(p, report, r.settle(f, p, in, report))
 }
 
 // prepare brings every host to the point where its plan can be made: connected,
 // locked and observed. Nothing is written if any host fails, but for those that
 // --skip-unreachable leaves out.
 func (r *applyRun) prepare(ctx context.Context, f *fleet) (map[string]planner.Live, error) {
-	f.connect(ctx)
-	f.greet(ctx)
+	f.connect(ctx, greet(ctx))
 	if err := r.ready(ctx, f); err != nil {
 		return nil, err
 	}
 	if err := f.lock(ctx, r.topology); err != nil {
 		return nil, &codedError{exitLocked, err}
 	}
-	live := f.observe(ctx)
-	return live, r.ready(ctx, f)
+	seen := f.newObservations()
+	f.all(seen.read(ctx))
+	return seen.live, r.ready(ctx, f)
 }
 
 // ready tells whether the run may go on with the hosts that it has.
@@ -291,23 +291,19 @@ func (c *cli) approve(ctx context.Context, p *planner.Plan) error {
 }
 
 // execute makes the changes and shows them as they are made.
-func (r *applyRun) execute(ctx context.Context, f *fleet, p *planner.Plan) *apply.Report {
+func (r *applyRun) execute(ctx context.Context, f *fleet, p *planner.Plan, in presence) *apply.Report {
 	c := r.c
 	if c.flags.json {
-		return apply.Run(ctx, p, f.hosts(c.now, p), f.parallelism, stream{c})
+		return apply.Run(ctx, p, f.hosts(c.now, p.Topology, in.members), f.parallelism, stream{c})
 	}
 	bar := c.newProgress(p.Summary.Hosts)
 	defer bar.close()
-	return apply.Run(ctx, p, f.hosts(c.now, p), f.parallelism, newFollower(p, bar))
+	return apply.Run(ctx, p, f.hosts(c.now, p.Topology, in.members), f.parallelism, newFollower(p, bar))
 }
 
-// finish leaves the hosts that are done with, and reports.
-func (r *applyRun) finish(ctx context.Context, f *fleet, p *planner.Plan, report *apply.Report) error {
+// finish reports what was done.
+func (r *applyRun) finish(p *planner.Plan, report *apply.Report, problems topology.Diagnostics) error {
 	c := r.c
-	var problems topology.Diagnostics
-	if p.Destroy {
-		problems = r.leave(f, p, report)
-	}
 	o := view.Outcome{Plan: p, Report: report}
 	code := outcomeCode(o)
 	if code == exitDone && len(problems) > 0 {
@@ -328,33 +324,6 @@ func (r *applyRun) finish(ctx context.Context, f *fleet, p *planner.Plan, report
 		return silent(code)
 	}
 	return nil
-}
-
-// leave ends the topology's presence on every host that has nothing of it left.
-func (r *applyRun) leave(f *fleet, p *planner.Plan, report *apply.Report) topology.Diagnostics {
-	if len(r.c.flags.target)+len(r.c.flags.exclude) > 0 {
-		return nil // a part of the topology stays
-	}
-	unfinished := map[string]bool{}
-	for _, change := range p.Changes {
-		unfinished[change.Host] = unfinished[change.Host] || report.Changes[change.ID] != apply.Done
-	}
-	ctx := r.c.now
-	hosts := slices.DeleteFunc(f.connected(), func(m machine) bool { return unfinished[m.name] })
-	each(hosts, f.parallelism, func(m machine) {
-		if _, err := f.session(m.name).Leave(ctx, p.Topology); err != nil {
-			f.lose(m.name, err)
-		}
-	})
-	var ds topology.Diagnostics
-	for _, m := range hosts {
-		if err := f.errs[m.name]; err != nil {
-			ds = append(ds, topology.Diagnostic{Severity: topology.Error, Host: m.name,
-				Summary: fmt.Sprintf("host %s: %v", m.name, err),
-				Detail:  "Everything that the topology owned there is removed, but lvsform's own files stayed."})
-		}
-	}
-	return ds
 }
 
 // outcomeCode is the exit code that tells what became of the hosts.

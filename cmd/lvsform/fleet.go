@@ -74,8 +74,9 @@ func (c *cli) newFleet(machines []machine, p progress) (*fleet, error) {
 		sessions: map[string]*remote.Session{}, errs: map[string]error{}}, nil
 }
 
-// connect opens a session with every host; the ones that fail are in errs.
-func (f *fleet) connect(ctx context.Context) {
+// connect opens a session with every host, and does what comes first there; the
+// hosts that fail are in errs.
+func (f *fleet) connect(ctx context.Context, first func(machine, *remote.Session) error) {
 	each(f.machines, f.parallelism, func(m machine) {
 		f.progress.set(m.name, "connecting")
 		s, err := f.dialer.Connect(ctx, target(m))
@@ -84,9 +85,21 @@ func (f *fleet) connect(ctx context.Context) {
 			return
 		}
 		f.mu.Lock()
-		defer f.mu.Unlock()
 		f.sessions[m.name] = s
+		f.mu.Unlock()
+		if err := first(m, s); err != nil {
+			f.lose(m.name, err)
+		}
 	})
+}
+
+// greet waits for the agents, so that a host that cannot run one is known
+// before any is locked.
+func greet(ctx context.Context) func(machine, *remote.Session) error {
+	return func(_ machine, s *remote.Session) error {
+		_, err := s.Hello(ctx)
+		return err
+	}
 }
 
 func target(m machine) remote.Target {
@@ -96,15 +109,6 @@ func target(m machine) remote.Target {
 	}
 	return remote.Target{Name: m.name, Address: address, Port: m.ssh.Port, User: m.ssh.User,
 		IdentityFile: m.ssh.IdentityFile, Jump: m.ssh.Jump, Sudo: m.ssh.Sudo}
-}
-
-// greet waits for the agents, so that a host that cannot run one is known
-// before any is locked.
-func (f *fleet) greet(ctx context.Context) {
-	f.all(func(m machine, s *remote.Session) error {
-		_, err := s.Hello(ctx)
-		return err
-	})
 }
 
 // all calls do for every session, some at once; a failure ends the session.
@@ -210,23 +214,30 @@ func lockOwner(topologyName string) string {
 	return fmt.Sprintf("%s (topology %q, process %d)", who, topologyName, os.Getpid())
 }
 
-// observe reads every host that has a session.
-func (f *fleet) observe(ctx context.Context) map[string]planner.Live {
-	var mu sync.Mutex
-	live := map[string]planner.Live{}
-	f.all(func(m machine, s *remote.Session) error {
-		f.progress.set(m.name, "reading")
-		o, err := s.Observe(ctx, wire.Observe{Sysctls: m.query.Sysctls, Modules: m.query.Modules})
+// observations collects what hosts are like.
+type observations struct {
+	f    *fleet
+	mu   sync.Mutex
+	live map[string]planner.Live
+}
+
+func (f *fleet) newObservations() *observations {
+	return &observations{f: f, live: map[string]planner.Live{}}
+}
+
+func (o *observations) read(ctx context.Context) func(machine, *remote.Session) error {
+	return func(m machine, s *remote.Session) error {
+		o.f.progress.set(m.name, "reading")
+		seen, err := s.Observe(ctx, wire.Observe{Sysctls: m.query.Sysctls, Modules: m.query.Modules})
 		if err != nil {
 			return err
 		}
-		mu.Lock()
-		defer mu.Unlock()
-		live[m.name] = planner.Live{Objects: o.Objects, Ledger: o.Ledger, MissingModules: o.MissingModules}
-		f.progress.end(m.name, "read", true)
+		o.mu.Lock()
+		defer o.mu.Unlock()
+		o.live[m.name] = planner.Live{Objects: seen.Objects, Ledger: seen.Ledger, MissingModules: seen.MissingModules}
+		o.f.progress.end(m.name, "read", true)
 		return nil
-	})
-	return live
+	}
 }
 
 // close ends all sessions, and with them the locks.

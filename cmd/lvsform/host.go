@@ -18,17 +18,18 @@ import (
 // remoteHost is a host as apply needs it: a stage's changes become one
 // transaction of the agent.
 type remoteHost struct {
-	name    string
-	plan    *planner.Plan
-	session *remote.Session
-	now     context.Context // ends when the run must end at once
+	name     string
+	topology string
+	members  []string // of the topology
+	session  *remote.Session
+	now      context.Context // ends when the run must end at once
 }
 
 // hosts are the fleet's hosts as apply needs them.
-func (f *fleet) hosts(now context.Context, p *planner.Plan) map[string]apply.Host {
+func (f *fleet) hosts(now context.Context, topologyName string, members []string) map[string]apply.Host {
 	out := map[string]apply.Host{}
 	for _, m := range f.connected() {
-		out[m.name] = &remoteHost{m.name, p, f.session(m.name), now}
+		out[m.name] = &remoteHost{m.name, topologyName, members, f.session(m.name), now}
 	}
 	return out
 }
@@ -38,7 +39,7 @@ func (h *remoteHost) Apply(ctx context.Context, changes []planner.Change, done f
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	defer context.AfterFunc(h.now, cancel)()
-	begin := wire.Begin{Topology: h.plan.Topology, Members: h.plan.Members, Steps: steps(changes)}
+	begin := wire.Begin{Topology: h.topology, Members: h.members, Steps: steps(changes)}
 	err := h.session.Begin(ctx, begin, func(e wire.StepEvent) { done(e.ID) })
 	if err != nil {
 		return fmt.Errorf("%s: %w", h.name, applyError(err, secrets(changes)))

@@ -83,14 +83,14 @@ func (c *cli) read(ctx context.Context, t *topology.Topology, diags topology.Dia
 		bar.close()
 		return nil, nil, nil, err
 	}
-	f.connect(ctx)
-	live = f.observe(ctx)
+	seen := f.newObservations()
+	f.connect(ctx, seen.read(ctx))
 	f.close()
 	bar.close()
 	if ctx.Err() != nil {
 		return nil, nil, nil, errors.New("interrupted; nothing was changed")
 	}
-	return c.build(t, diags, live, f.errs), live, f.errs, nil
+	return c.build(t, diags, seen.live, f.errs), seen.live, f.errs, nil
 }
 
 // build makes the plan, with the findings about the configuration in it.

@@ -13,8 +13,6 @@ import (
 type Outcome struct {
 	Plan   *planner.Plan
 	Report *apply.Report
-	// Left are the hosts that a destroy has left without a trace.
-	Left []string
 	// Continue is the command that goes on; "" when nothing is left to do.
 	Continue string
 }
