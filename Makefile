@@ -46,8 +46,10 @@ cross: ## build and vet for every platform that the CLI runs on
 		GOOS=$${target%/*} GOARCH=$${target#*/} go vet ./...; \
 	done
 
-bench: packages build ## speed beside Ansible, Mitogen, ssh and ipvsadm, as ratios of one run
-	go run ./bench
+bench: packages build ## speed beside Ansible, Mitogen, ssh and ipvsadm, as ratios of one run (needs root)
+	bench/packages
+	go build -o bin/bench ./bench
+	bin/bench
 
 check: lint cross build unit ## what to run before a commit: no root, no lab
 
