@@ -134,13 +134,9 @@ func (f *fleet) connected() []machine {
 // lose ends a host's session for good.
 func (f *fleet) lose(name string, err error) {
 	f.mu.Lock()
-	s := f.sessions[name]
-	delete(f.sessions, name)
 	f.errs[name] = err
 	f.mu.Unlock()
-	if s != nil {
-		s.Close() //nolint:errcheck // it is of no use any more
-	}
+	f.release(name)
 	f.progress.end(name, "failed", false)
 }
 
@@ -242,12 +238,18 @@ func (o *observations) read(ctx context.Context) func(machine, *remote.Session) 
 
 // close ends all sessions, and with them the locks.
 func (f *fleet) close() {
-	each(f.connected(), f.parallelism, func(m machine) {
-		f.session(m.name).Close() //nolint:errcheck // nothing depends on a goodbye
-	})
+	each(f.connected(), f.parallelism, func(m machine) { f.release(m.name) })
+}
+
+// release ends a host's session when all is done there.
+func (f *fleet) release(name string) {
 	f.mu.Lock()
-	defer f.mu.Unlock()
-	f.sessions = map[string]*remote.Session{}
+	s := f.sessions[name]
+	delete(f.sessions, name)
+	f.mu.Unlock()
+	if s != nil {
+		s.Close() //nolint:errcheck // nothing depends on a goodbye
+	}
 }
 
 // each calls f for every item, at most n at once, and waits.

@@ -11,6 +11,7 @@ import (
 
 	"github.com/lvsform/lvsform/cmd/lvsform/internal/view"
 	"github.com/lvsform/lvsform/planner"
+	"github.com/lvsform/lvsform/remote"
 	"github.com/lvsform/lvsform/topology"
 	"github.com/spf13/cobra"
 )
@@ -84,8 +85,10 @@ func (c *cli) read(ctx context.Context, t *topology.Topology, diags topology.Dia
 		return nil, nil, nil, err
 	}
 	seen := f.newObservations()
-	f.connect(ctx, seen.read(ctx))
-	f.close()
+	f.connect(ctx, func(m machine, s *remote.Session) error {
+		defer f.release(m.name)
+		return seen.read(ctx)(m, s)
+	})
 	bar.close()
 	if ctx.Err() != nil {
 		return nil, nil, nil, errors.New("interrupted; nothing was changed")
