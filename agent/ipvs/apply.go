@@ -16,6 +16,9 @@ import (
 // them gain little and would hold more answers back if all of them failed.
 const batchSize = 256
 
+// requestSize is about the size of one, in bytes.
+const requestSize = 168
+
 // ApplyError tells which changes of an Apply the kernel refused.
 type ApplyError struct {
 	// Attempted changes, from the first one on, were handed to the kernel;
@@ -82,7 +85,11 @@ type queue struct {
 }
 
 func newQueue(family uint16, changes []state.Change) (*queue, error) {
-	q := &queue{implied: make(map[int]int)}
+	q := &queue{
+		batch:   batch{messages: make([]byte, 0, requestSize*len(changes)), starts: make([]int, 0, len(changes))},
+		index:   make([]int, 0, len(changes)),
+		implied: make(map[int]int),
+	}
 	deleted := make(map[state.ServiceID]int) // services, by the change
 	for i, c := range changes {
 		switch service, isService := serviceID(c); {

@@ -3,47 +3,51 @@
 package ipvs
 
 import (
-	"errors"
 	"fmt"
 
 	"golang.org/x/sys/unix"
 )
 
-// errInterrupted is a dump during which the kernel noticed a change.
-var errInterrupted = errors.New("the table changed during the read")
+// spareRoom is more than any message of a dump needs: a datagram with so much
+// room left was not ended for want of room.
+const spareRoom = 1 << 10
 
 // exchange sends one request and calls each with the attributes of every
-// message of the answer, until the answer ends. It reads the answer to its end
-// also after a failure, because the kernel refuses a second dump before.
-func (t *Table) exchange(request []byte, each func(attrs []byte) error) error {
+// message of the answer, until the answer ends. It tells whether the answer came
+// at once, so that the kernel made it without letting go of the table. It reads
+// the answer to its end also after a failure, because the kernel refuses a
+// second dump before.
+func (t *Table) exchange(request []byte, each func(attrs []byte) error) (atOnce bool, err error) {
 	t.seq++
 	setSequence(request, t.seq)
 	if err := t.conn.Send(request); err != nil {
-		return err
+		return false, err
 	}
+	atOnce = true
 	var failure error
-	for {
+	for parts := 0; ; parts++ {
 		datagram, err := t.conn.Receive()
 		if err != nil {
-			return err
+			return false, err
 		}
+		size := len(datagram)
 		for len(datagram) > 0 {
 			var m message
 			if m, datagram, err = nextMessage(datagram); err != nil {
-				return err
+				return false, err
 			}
 			if m.seq != t.seq {
 				continue // left over from a request that was given up
-			}
-			if m.flags&unix.NLM_F_DUMP_INTR != 0 {
-				failure = errors.Join(failure, errInterrupted)
 			}
 			last, err := answer(m, each)
 			if failure == nil {
 				failure = err
 			}
 			if last {
-				return failure
+				return atOnce, failure
+			}
+			if parts > 0 || size > datagramRoom-spareRoom || m.flags&unix.NLM_F_DUMP_INTR != 0 {
+				atOnce = false
 			}
 		}
 	}

@@ -17,7 +17,6 @@ import (
 	"time"
 
 	gocmp "github.com/google/go-cmp/cmp"
-	"github.com/google/go-cmp/cmp/cmpopts"
 	moby "github.com/moby/ipvs"
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
@@ -87,7 +86,7 @@ func converge(tb testing.TB, table *Table, want state.Objects) {
 	}
 	want = slices.Clone(want)
 	want.Sort()
-	if diff := gocmp.Diff(want, read(tb, table), addrs); diff != "" {
+	if diff := gocmp.Diff(want, read(tb, table), equal); diff != "" {
 		tb.Fatalf("table (-want +got):\n%s", diff)
 	}
 	if rest := state.Diff(read(tb, table), want); len(rest) > 0 {
@@ -95,33 +94,8 @@ func converge(tb testing.TB, table *Table, want state.Objects) {
 	}
 }
 
-var addrs = gocmp.Options{gocmp.Comparer(func(a, b netip.Addr) bool { return a == b }), cmpopts.EquateEmpty()}
-
-func ipv4(protocol, address string, port uint16) state.ServiceID {
-	return state.ServiceID{Protocol: protocol, Address: netip.MustParseAddr(address), Port: port, Family: "ipv4"}
-}
-
 func ipv6(protocol, address string, port uint16) state.ServiceID {
 	return state.ServiceID{Protocol: protocol, Address: netip.MustParseAddr(address), Port: port, Family: "ipv6"}
-}
-
-func service(id state.ServiceID, edit ...func(*state.Service)) state.Service {
-	s := state.Service{ServiceID: id, Scheduler: "wlc", Netmask: 32}
-	if id.Family == "ipv6" {
-		s.Netmask = 128
-	}
-	for _, f := range edit {
-		f(&s)
-	}
-	return s
-}
-
-func real(id state.ServiceID, address string, edit ...func(*state.Destination)) state.Destination {
-	d := state.Destination{Service: id, Address: netip.MustParseAddr(address), Port: id.Port, Weight: 1, Forward: "dr"}
-	for _, f := range edit {
-		f(&d)
-	}
-	return d
 }
 
 func TestOpenWithoutTheModuleLoadsNothing(t *testing.T) {
@@ -317,7 +291,7 @@ func TestReadAgreesWithMobyReader(t *testing.T) {
 			}
 		}
 		want.Sort()
-		if diff := gocmp.Diff(want, readMoby(t, handle), addrs); diff != "" {
+		if diff := gocmp.Diff(want, readMoby(t, handle), equal); diff != "" {
 			t.Fatalf("moby/ipvs reads (-written +read):\n%s", diff)
 		}
 	}
@@ -380,7 +354,7 @@ func TestReadsWhatIpvsadmWrites(t *testing.T) {
 
 	table := newTable(t)
 	restore(t, saved)
-	if diff := gocmp.Diff(want, read(t, table), addrs); diff != "" {
+	if diff := gocmp.Diff(want, read(t, table), equal); diff != "" {
 		t.Errorf("read of what ipvsadm wrote (-want +got):\n%s", diff)
 	}
 	theirs := save(t)

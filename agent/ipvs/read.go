@@ -3,10 +3,8 @@
 package ipvs
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
-	"net/netip"
 	"slices"
 	"time"
 
@@ -27,34 +25,106 @@ const (
 // ErrTorn is the error of Read when the table kept changing.
 var ErrTorn = errors.New("ipvs: another program keeps changing the table: try again when it has settled, or stop it")
 
-// errTorn is one read during which the table changed.
-var errTorn = errors.New("torn read")
-
 // Read returns every service and destination, in no certain order; counters are
-// left out. No object comes twice. It needs CAP_NET_ADMIN.
+// left out. It needs CAP_NET_ADMIN.
+//
+// The kernel resumes a dump that takes several datagrams by position, so that a
+// change meanwhile hides an object or doubles it, and answers for a vanished
+// service with an empty list. Therefore the services count only when they are
+// the same before and after their destinations were read, and a service's
+// destinations when they came at once, or twice the same. (A look at
+// /proc/net/ip_vs before and after would not do: it leaves services out while
+// other namespaces have some too.)
 func (t *Table) Read() ([]state.Object, error) {
-	before, err := t.outline()
+	services, err := t.dumpServices()
 	if err != nil {
 		return nil, err
 	}
 	for attempt := range readAttempts {
-		if attempt > 0 {
-			t.pause(firstPause << (attempt - 1))
+		t.wait(attempt)
+		objects := make([]state.Object, 0, len(services))
+		for _, s := range services {
+			objects = append(objects, s)
 		}
-		objects, readErr := t.readOnce()
-		after, err := t.outline()
-		if err != nil {
+		for _, s := range services {
+			if objects, err = t.appendDestinations(objects, s.ServiceID); err != nil {
+				return nil, err
+			}
+		}
+		before := services
+		if services, err = t.dumpServices(); err != nil {
 			return nil, err
 		}
-		switch {
-		case readErr == nil && after.equal(before) && after.counts(objects):
+		if slices.Equal(before, services) {
 			return objects, nil
-		case readErr != nil && !errors.Is(readErr, errTorn) && !errors.Is(readErr, errInterrupted):
-			return nil, fmt.Errorf("ipvs: read the table: %w", explainRead(readErr))
 		}
-		before = after
 	}
 	return nil, ErrTorn
+}
+
+// wait waits before an attempt: not before the first, then ever longer.
+func (t *Table) wait(attempt int) {
+	if attempt > 0 {
+		t.pause(firstPause << (attempt - 1))
+	}
+}
+
+// appendDestinations adds the destinations of a service to objects.
+func (t *Table) appendDestinations(objects []state.Object, service state.ServiceID) ([]state.Object, error) {
+	start := len(objects)
+	objects, atOnce, err := t.dumpDestinations(objects, service)
+	for attempt := 0; err == nil && !atOnce; attempt++ {
+		if attempt == readAttempts {
+			return nil, fmt.Errorf("destinations of %s: %w", service, ErrTorn)
+		}
+		t.wait(attempt)
+		var again []state.Object
+		again, atOnce, err = t.dumpDestinations(make([]state.Object, 0, len(objects)-start), service)
+		if slices.Equal(objects[start:], again) {
+			break
+		}
+		objects = append(objects[:start], again...)
+	}
+	return objects, err
+}
+
+func (t *Table) dumpServices() ([]state.Service, error) {
+	var services []state.Service
+	_, err := t.exchange(requestServices(t.family), func(attrs []byte) error {
+		r, err := decodeService(attrs)
+		if err != nil {
+			return err
+		}
+		s, err := toService(&r)
+		services = append(services, s)
+		return err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("ipvs: read the services: %w", explainRead(err))
+	}
+	return services, nil
+}
+
+// dumpDestinations adds the destinations of a service to objects and tells
+// whether they came at once.
+func (t *Table) dumpDestinations(objects []state.Object, service state.ServiceID) (all []state.Object, atOnce bool, err error) {
+	r, err := fromID(service)
+	if err != nil {
+		return nil, false, err
+	}
+	var d destination
+	atOnce, err = t.exchange(requestDestinations(t.family, &r), func(attrs []byte) error {
+		if err := d.decode(attrs, r.AddressFamily); err != nil {
+			return err
+		}
+		object, err := toDestination(service, &d)
+		objects = append(objects, object)
+		return err
+	})
+	if err != nil {
+		return nil, false, fmt.Errorf("ipvs: read the destinations of %s: %w", service, explainRead(err))
+	}
+	return objects, atOnce, nil
 }
 
 func explainRead(err error) error {
@@ -62,64 +132,6 @@ func explainRead(err error) error {
 		return fmt.Errorf("needs root (CAP_NET_ADMIN): %w", err)
 	}
 	return err
-}
-
-// readOnce dumps the services, then each one's destinations. The kernel resumes
-// a long dump by position and answers for a vanished service with an empty list,
-// so that the result can only be trusted if nothing changed meanwhile.
-func (t *Table) readOnce() ([]state.Object, error) {
-	var objects []state.Object
-	var services []moby.Service
-	seen := make(map[state.ServiceID]struct{})
-	err := t.exchange(requestServices(t.family), func(attrs []byte) error {
-		r, err := decodeService(attrs)
-		if err != nil {
-			return err
-		}
-		s, err := toService(&r)
-		if err != nil {
-			return err
-		}
-		if _, twice := seen[s.ServiceID]; twice {
-			return errTorn
-		}
-		seen[s.ServiceID] = struct{}{}
-		r.Address = slices.Clone(r.Address) // the datagram's buffer is used again
-		services, objects = append(services, r), append(objects, s)
-		return nil
-	})
-	if err != nil {
-		return nil, err
-	}
-	for i := range services {
-		id := objects[i].(state.Service).ServiceID
-		if objects, err = t.readDestinations(objects, &services[i], id); err != nil {
-			return nil, fmt.Errorf("destinations of %s: %w", id, err)
-		}
-	}
-	return objects, nil
-}
-
-func (t *Table) readDestinations(objects []state.Object, service *moby.Service, id state.ServiceID) ([]state.Object, error) {
-	seen := make(map[netip.AddrPort]struct{})
-	err := t.exchange(requestDestinations(t.family, service), func(attrs []byte) error {
-		r, err := decodeDestination(attrs, service.AddressFamily)
-		if err != nil {
-			return err
-		}
-		d, err := toDestination(id, &r)
-		if err != nil {
-			return err
-		}
-		key := netip.AddrPortFrom(d.Address, d.Port)
-		if _, twice := seen[key]; twice {
-			return errTorn
-		}
-		seen[key] = struct{}{}
-		objects = append(objects, d)
-		return nil
-	})
-	return objects, err
 }
 
 func requestServices(family uint16) []byte {
@@ -133,64 +145,4 @@ func requestDestinations(family uint16, s *moby.Service) []byte {
 	b = appendNest(b, attrService, s, appendServiceID)
 	endMessage(b, start)
 	return b
-}
-
-// outline is the table as /proc shows it, without what traffic changes.
-type outline struct {
-	text                   []byte
-	services, destinations int
-}
-
-const (
-	outlineHeader     = 3 // lines: version and two of column names
-	destinationPrefix = "  -> "
-)
-
-// outline reads the outline of the table.
-func (t *Table) outline() (outline, error) {
-	text, err := t.snapshot()
-	if err != nil {
-		return outline{}, fmt.Errorf("ipvs: read the table: %w", err)
-	}
-	return newOutline(text), nil
-}
-
-// newOutline takes the text over. A destination's last two columns count
-// connections.
-func newOutline(text []byte) outline {
-	o := outline{text: text[:0]} // what is kept never overtakes what is read
-	header := outlineHeader
-	for line := range bytes.Lines(text) {
-		switch {
-		case header > 0: // its numbers may change without the table
-			header--
-			continue
-		case bytes.HasPrefix(line, []byte(destinationPrefix)):
-			o.destinations++
-			line = cutColumn(cutColumn(line))
-		default:
-			o.services++
-		}
-		o.text = append(o.text, line...)
-	}
-	return o
-}
-
-// cutColumn cuts the last column off a line.
-func cutColumn(line []byte) []byte {
-	line = bytes.TrimRight(line, " \n")
-	return line[:bytes.LastIndexByte(line, ' ')+1]
-}
-
-func (o outline) equal(other outline) bool { return bytes.Equal(o.text, other.text) }
-
-// counts tells whether the outline has as many services and destinations.
-func (o outline) counts(objects []state.Object) bool {
-	services := 0
-	for _, object := range objects {
-		if _, ok := object.(state.Service); ok {
-			services++
-		}
-	}
-	return services == o.services && len(objects)-services == o.destinations
 }

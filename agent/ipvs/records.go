@@ -152,14 +152,14 @@ func decodeService(attrs []byte) (moby.Service, error) {
 	return s, r.err
 }
 
-// decodeDestination decodes the attributes of a command into a destination's
-// record, without its counters. family is that of its service: kernels before
+// decode reads a destination's record, without its counters, from the attributes
+// of a command. family is that of its service: kernels before
 // 3.18 knew no other and do not tell.
-func decodeDestination(attrs []byte, family uint16) (destination, error) {
-	d := destination{Destination: moby.Destination{AddressFamily: family}}
+func (d *destination) decode(attrs []byte, family uint16) error {
+	*d = destination{Destination: moby.Destination{AddressFamily: family}}
 	attrs, err := nested(attrs, attrDest)
 	if err != nil {
-		return d, err
+		return err
 	}
 	r := attrReader{rest: attrs}
 	for r.next() {
@@ -186,5 +186,5 @@ func decodeDestination(attrs []byte, family uint16) (destination, error) {
 			d.tunnelFlags = r.uint16()
 		}
 	}
-	return d, r.err
+	return r.err
 }

@@ -205,6 +205,7 @@ func checkName(what, name string) error {
 
 // toService is the reverse of fromService. Without persistence timeout and
 // netmask mean nothing to the kernel; the service then has none and the default.
+// Persistence for zero seconds, which ipvsadm does not write, is none.
 func toService(r *moby.Service) (state.Service, error) {
 	id, err := toID(r)
 	if err != nil {
@@ -218,7 +219,7 @@ func toService(r *moby.Service) (state.Service, error) {
 		Engine:         r.PEName,
 		Netmask:        addressBits(r.AddressFamily),
 	}
-	if r.Flags&flagPersistent != 0 {
+	if r.Flags&flagPersistent != 0 && r.Timeout > 0 {
 		s.Timeout = time.Duration(r.Timeout) * time.Second
 		s.Netmask = toNetmask(r.AddressFamily, r.Netmask)
 	}

@@ -16,8 +16,11 @@ const (
 	// receiveQueue holds the answers to a whole batch even if every message of
 	// it fails; in bytes as the kernel counts them.
 	receiveQueue = 1 << 20
-	// The kernel builds dump datagrams of up to 32 KiB for a reader with room.
-	datagramSize = 64 << 10
+	// The room for a datagram. The kernel allocates as much for each datagram of
+	// a dump (at least NLMSG_GOODSIZE, which is a page or 8 KiB at most, at most
+	// 32 KiB) and its own 320 bytes (struct skb_shared_info) on top: one byte
+	// more here would double what it allocates.
+	datagramRoom = 8<<10 - 320
 )
 
 // socket is a generic netlink socket to the kernel.
@@ -31,7 +34,7 @@ func newSocket() (*socket, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &socket{fd: fd, buf: make([]byte, datagramSize)}
+	s := &socket{fd: fd, buf: make([]byte, datagramRoom)}
 	if err := s.setUp(); err != nil {
 		unix.Close(fd)
 		return nil, err

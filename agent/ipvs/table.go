@@ -13,7 +13,6 @@ package ipvs
 import (
 	"errors"
 	"fmt"
-	"io/fs"
 	"os"
 	"time"
 
@@ -31,12 +30,11 @@ var ErrNotLoaded = errors.New("ipvs: the kernel module ip_vs is not loaded")
 // Table is the IPVS table of one network namespace. It is not safe for
 // concurrent use.
 type Table struct {
-	conn     conn
-	family   uint16 // number of the generic netlink family IPVS
-	seq      uint32
-	snapshot func() ([]byte, error) // the table as text
-	pause    func(d time.Duration)  // waits before a torn read is repeated
-	close    func() error
+	conn   conn
+	family uint16 // number of the generic netlink family IPVS
+	seq    uint32
+	pause  func(d time.Duration) // waits before a torn read is repeated
+	close  func() error
 }
 
 // conn carries netlink datagrams.
@@ -63,20 +61,12 @@ func Open() (*Table, error) {
 	if err != nil {
 		return nil, fmt.Errorf("ipvs: open netlink socket: %w", err)
 	}
-	t := &Table{conn: s, snapshot: readProc, pause: time.Sleep, close: s.Close}
+	t := &Table{conn: s, pause: time.Sleep, close: s.Close}
 	if err := t.findFamily(); err != nil {
 		s.Close()
 		return nil, fmt.Errorf("ipvs: find the kernel's IPVS interface: %w", err)
 	}
 	return t, nil
-}
-
-func readProc() ([]byte, error) {
-	text, err := os.ReadFile(procTable)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil, ErrNotLoaded
-	}
-	return text, err
 }
 
 // Close releases the socket.
@@ -87,7 +77,7 @@ func (t *Table) findFamily() error {
 	b, start := beginMessage(nil, unix.GENL_ID_CTRL, unix.NLM_F_REQUEST, unix.CTRL_CMD_GETFAMILY)
 	b = appendString(b, unix.CTRL_ATTR_FAMILY_NAME, "IPVS")
 	endMessage(b, start)
-	return t.exchange(b, func(attrs []byte) error {
+	_, err := t.exchange(b, func(attrs []byte) error {
 		r := attrReader{rest: attrs}
 		for r.next() {
 			if r.kind == unix.CTRL_ATTR_FAMILY_ID {
@@ -99,4 +89,5 @@ func (t *Table) findFamily() error {
 		}
 		return r.err
 	})
+	return err
 }
