@@ -2,6 +2,7 @@ package txn
 
 import (
 	"fmt"
+	"strings"
 
 	"github.com/lvsform/lvsform/state"
 )
@@ -105,31 +106,70 @@ func (r *run) expect(key state.Key, c state.Change) {
 		delete(r.expected, key)
 		return
 	}
+	r.forget(key, c)
 	r.expected[key] = c.After.Resolve(r.expected[key])
 }
 
-// learn reads the sysctls that the batch sets and that were not there before
-// the transaction.
+// forget drops from what is expected the sysctls that another sets by its
+// meaning: forwarding sets that of every interface.
+func (r *run) forget(key state.Key, c state.Change) {
+	if key.Kind != state.KindSysctl {
+		return
+	}
+	for _, pattern := range sysctlsBeside(c) {
+		for other := range r.expected {
+			if other.Kind == state.KindSysctl && other != key && matches(pattern, other.ID) {
+				delete(r.expected, other)
+			}
+		}
+	}
+}
+
+// matches tells whether a pattern of Query.Sysctls stands for a name.
+func matches(pattern, name string) bool {
+	want, have := strings.Split(pattern, "."), strings.Split(name, ".")
+	if len(want) != len(have) {
+		return false
+	}
+	for i := range want {
+		if want[i] != "*" && want[i] != have[i] {
+			return false
+		}
+	}
+	return true
+}
+
+// learn reads the sysctls and links that the batch sets and that were not there
+// before the transaction: an earlier step's module may have brought them.
 func (r *run) learn(from, to int) error {
-	var names []string
+	var q Query
+	wanted := map[state.Key]bool{}
 	for i := from; i < to; i++ {
-		c := r.steps[i].Change
-		if c == nil || r.keys[i].Kind != state.KindSysctl || c.Before != nil {
+		c, key := r.steps[i].Change, r.keys[i]
+		if c == nil || c.Before != nil || r.expected[key] != nil {
 			continue
 		}
-		if r.expected[r.keys[i]] == nil {
-			names = append(names, r.keys[i].ID)
+		switch key.Kind {
+		case state.KindSysctl:
+			q.Sysctls = append(q.Sysctls, key.ID)
+		case state.KindLink:
+			q.Network = true
+		default:
+			continue
 		}
+		wanted[key] = true
 	}
-	if len(names) == 0 {
+	if len(wanted) == 0 {
 		return nil
 	}
-	host, err := r.Kernel.Read(Query{Sysctls: names})
+	host, err := r.Kernel.Read(q)
 	if err != nil {
 		return err
 	}
 	for _, o := range host.Objects {
-		r.learned[o.Key()] = o
+		if key := o.Key(); wanted[key] {
+			r.learned[key] = o
+		}
 	}
 	return nil
 }

@@ -35,12 +35,12 @@ func (r *run) mend(d disturbance) error {
 	return failure
 }
 
-// sysctlsOf are the known sysctls of the disturbed links: one that was deleted
-// and created again has come with other values.
+// sysctlsOf are the known sysctls of the links that were deleted: one that was
+// created again has come with other values.
 func (r *run) sysctlsOf(d disturbance) []string {
 	var names []string
 	for key := range r.expected {
-		if device, ok := deviceOf(key.ID); ok && key.Kind == state.KindSysctl && d.devices[device] {
+		if device, ok := deviceOf(key.ID); ok && key.Kind == state.KindSysctl && d.remade[device] {
 			names = append(names, key.ID)
 		}
 	}

@@ -59,8 +59,8 @@ type run struct {
 	before   state.Objects
 	place    map[state.Key]int          // when an address of before is to be made
 	expected map[state.Key]state.Object // what ought to be live by now
-	// learned are the sysctls that came to be on the way (with a module or a
-	// link), with the values that they came with.
+	// learned are the sysctls and links that came to be on the way (with a
+	// module or a link), with the values that they came with.
 	learned   map[state.Key]state.Object
 	disturbed disturbance
 }
@@ -220,8 +220,8 @@ func (r *run) record(ledger state.Ledger, b wire.Begin) state.Ledger {
 		}
 		c := *s.Claim
 		if c.Before.Object == nil && c.Claim.Value.Object != nil {
-			// A sysctl that came with its module or link had a value before
-			// it was set, which nobody could know when the plan was made.
+			// What came with its module or link had a value before it was
+			// set, which nobody could know when the plan was made.
 			c.Before.Object = r.learned[c.Claim.Value.Key()]
 		}
 		claims = append(claims, c)

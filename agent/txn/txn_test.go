@@ -340,6 +340,45 @@ func TestForwardingThatWasSetForOneInterfaceComesBack(t *testing.T) {
 	}
 }
 
+func TestLedgerKeepsWhatAFallbackLinkCameWith(t *testing.T) {
+	k := agenttest.NewKernel(agenttest.Host()...)
+	small := tunl0
+	small.MTU = state.Some(1400)
+	ledger, err := run(t, k, begin(step(nil, state.Module{Name: "ipip"}), claimed(step(nil, small))))
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := state.Boxed{Object: state.Link{Name: "tunl0", Kind: "ipip", Up: state.Some(false), MTU: state.Some(1480), Fallback: true}}
+	if diff := diffOf(want, ledger.ByKey()[small.Key()].Before); diff != "" {
+		t.Error(diff)
+	}
+}
+
+func TestALinkThatIsDisturbedKeepsForwarding(t *testing.T) {
+	for name, kind := range map[string]string{"changed": "device", "made anew": "dummy"} {
+		t.Run(name, func(t *testing.T) {
+			k := agenttest.NewKernel(agenttest.Host()...)
+			k.Set(state.Module{Name: "dummy"},
+				state.Link{Name: "nic", Kind: kind, Up: state.Some(true), MTU: state.Some(1500)},
+				sysctl("net.ipv4.conf.nic.forwarding", "0"), sysctl("net.ipv4.conf.nic.accept_redirects", "1"))
+			live := k.Objects().ByKey()[state.Link{Name: "nic"}.Key()].(state.Link)
+			want := live
+			want.MTU = state.Some(1400)
+			if kind == "dummy" {
+				want.Local = netip.MustParseAddr("192.0.2.10") // needs another link
+			}
+			_, err := run(t, k, begin(
+				step(sysctl("net.ipv4.ip_forward", "0"), sysctl("net.ipv4.ip_forward", "1")), step(live, want)))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got := k.Objects().ByKey()[sysctl("net.ipv4.conf.nic.forwarding", "").Key()]; got != state.Object(sysctl("net.ipv4.conf.nic.forwarding", "1")) {
+				t.Errorf("got %v", got)
+			}
+		})
+	}
+}
+
 func TestFallbackLinkIsAdoptedThenPutDown(t *testing.T) {
 	k := agenttest.NewKernel(agenttest.Host()...)
 	if _, err := run(t, k, begin(step(nil, tunl0))); err != nil {
