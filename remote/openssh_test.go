@@ -17,8 +17,8 @@ import (
 	"time"
 )
 
-// sshd is an OpenSSH server on the loopback, with /usr/local, /run and the
-// user database of its own (a mount namespace), whose end is the end of all its
+// sshd is an OpenSSH server on the loopback, with /usr/local, /run, home
+// directories and the user database of its own (a mount namespace), whose end is the end of all its
 // sessions (a process namespace).
 type sshd struct {
 	dir  string
@@ -46,7 +46,8 @@ mkdir -p /usr/local/bin
 cp "$STAND_IN_SUDO" /usr/local/bin/sudo; chmod 4755 /usr/local/bin/sudo
 %s
 [ -z "%s" ] || mount -o remount,%s /usr/local
-cp /etc/passwd /etc/shadow /run/
+cp /etc/shadow /run/
+sed 's,^root:.*,root:x:0:0::/run/home:/bin/sh,' /etc/passwd > /run/passwd
 echo '` + admin + `:x:4242:4242::/run/home:/bin/sh' >> /run/passwd
 echo '` + admin + `:*:19000:0:99999:7:::' >> /run/shadow
 mount --bind /run/passwd /etc/passwd

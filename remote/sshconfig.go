@@ -73,7 +73,7 @@ func (r *resolver) resolve(ctx context.Context, q query) (settings, error) {
 	if err := r.learn(ctx, q); err != nil {
 		return settings{}, err
 	}
-	a, err := r.ask(ctx, q, r.key(q))
+	a, err := r.ask(ctx, r.shared(q))
 	if err != nil {
 		return settings{}, err
 	}
@@ -82,7 +82,23 @@ func (r *resolver) resolve(ctx context.Context, q query) (settings, error) {
 	if s.HostName == strings.ToLower(a.host) {
 		s.HostName = strings.ToLower(q.Host)
 	}
+	if q.User != "" {
+		s.User = q.User
+	}
+	if q.Port != 0 {
+		s.Port = q.Port
+	}
 	return s, nil
+}
+
+// shared takes out of a query what makes no difference to the answer where
+// classes are known: there is then no Match that looks at the user, and no
+// token that stands for user or port.
+func (r *resolver) shared(q query) query {
+	if r.classes != nil {
+		q.User, q.Port = "", 0
+	}
+	return q
 }
 
 // checkHostName refuses what ssh would take for an option, a URI or a user.
@@ -114,6 +130,7 @@ func (r *resolver) learn(ctx context.Context, q query) error {
 	if r.probed {
 		return nil
 	}
+	q.User, q.Port = "", 0
 	out, errs, err := r.run(ctx, q, "-v")
 	if err != nil {
 		return err
@@ -132,8 +149,9 @@ func (r *resolver) learn(ctx context.Context, q query) error {
 	return nil
 }
 
-// ask returns the answer under a key, and runs ssh -G when there is none yet.
-func (r *resolver) ask(ctx context.Context, q query, key string) (*answer, error) {
+// ask returns the answer to a query, and runs ssh -G when there is none yet.
+func (r *resolver) ask(ctx context.Context, q query) (*answer, error) {
+	key := r.key(q)
 	for {
 		r.mu.Lock()
 		a := r.answers[key]

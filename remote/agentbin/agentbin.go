@@ -38,8 +38,9 @@ var ErrMissing = errors.New("no agent binary")
 type Agent struct {
 	Arch   string // as GOARCH
 	SHA256 string // of the uncompressed file, hex
-	gzip   []byte // compressed, or nil
-	plain  []byte // uncompressed, or nil
+	// Each form is made of the other at most once: on first contact a whole
+	// fleet asks for it.
+	gzip, plain func() ([]byte, error)
 }
 
 // Set is the agents of one run.
@@ -112,7 +113,7 @@ func (s *Set) load(arch string) (*Agent, error) {
 	name := prefix + arch
 	plain, err := fs.ReadFile(s.files, name)
 	if err == nil {
-		return &Agent{Arch: arch, SHA256: sum(plain), plain: plain}, nil
+		return &Agent{Arch: arch, SHA256: sum(plain), plain: ready(plain), gzip: sync.OnceValues(func() ([]byte, error) { return pack(plain) })}, nil
 	}
 	if !errors.Is(err, fs.ErrNotExist) {
 		return nil, fmt.Errorf("read agent binary: %w", err)
@@ -124,17 +125,17 @@ func (s *Set) load(arch string) (*Agent, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read agent binary: %w", err)
 	}
-	a := &Agent{Arch: arch, gzip: packed}
+	a := &Agent{Arch: arch, gzip: ready(packed), plain: sync.OnceValues(func() ([]byte, error) { return unpack(packed) })}
 	if text, err := fs.ReadFile(s.files, name+".sha256"); err == nil {
 		if a.SHA256, err = parseSum(string(text)); err != nil {
 			return nil, fmt.Errorf("%s.sha256: %w", name, err)
 		}
 		return a, nil
 	}
-	if a.plain, err = unpack(packed); err != nil {
+	if plain, err = a.plain(); err != nil {
 		return nil, fmt.Errorf("%s.gz: %w", name, err)
 	}
-	a.SHA256 = sum(a.plain)
+	a.SHA256 = sum(plain)
 	return a, nil
 }
 
@@ -147,27 +148,25 @@ func (s *Set) missing(arch string) error {
 }
 
 // Gzip returns the compressed file.
-func (a *Agent) Gzip() ([]byte, error) {
-	if a.gzip != nil {
-		return a.gzip, nil
-	}
+func (a *Agent) Gzip() ([]byte, error) { return a.gzip() }
+
+// Plain returns the file as it runs.
+func (a *Agent) Plain() ([]byte, error) { return a.plain() }
+
+func ready(b []byte) func() ([]byte, error) {
+	return func() ([]byte, error) { return b, nil }
+}
+
+func pack(plain []byte) ([]byte, error) {
 	var b bytes.Buffer
 	w := gzip.NewWriter(&b)
-	if _, err := w.Write(a.plain); err != nil {
+	if _, err := w.Write(plain); err != nil {
 		return nil, err
 	}
 	if err := w.Close(); err != nil {
 		return nil, err
 	}
 	return b.Bytes(), nil
-}
-
-// Plain returns the file as it runs.
-func (a *Agent) Plain() ([]byte, error) {
-	if a.plain != nil {
-		return a.plain, nil
-	}
-	return unpack(a.gzip)
 }
 
 func unpack(packed []byte) ([]byte, error) {
