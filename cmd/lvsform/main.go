@@ -11,6 +11,7 @@ import (
 	"runtime/debug"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 
 	"github.com/lvsform/lvsform/cmd/lvsform/internal/view"
@@ -38,7 +39,7 @@ func main() {
 // run executes one command line and returns the exit code.
 func run(args []string, stdin, stdout, stderr *os.File) int {
 	c := &cli{stdin: stdin, stdout: stdout, stderr: stderr, environ: os.Environ()}
-	stop, now, release := interrupts(func(text string) { fmt.Fprintln(stderr, text) })
+	stop, now, release := interrupts(c.say)
 	defer release()
 	c.now = now
 	root := c.command()
@@ -54,6 +55,7 @@ type cli struct {
 	now            context.Context // ends when the run must end at once
 	flags          flags
 	streaming      sync.Mutex // one line of JSON at a time
+	bar            atomic.Pointer[progress]
 }
 
 // interrupts returns a context that ends with the first interrupt, when no
@@ -67,7 +69,7 @@ func interrupts(tell func(string)) (stop, now context.Context, release func()) {
 		if _, ok := <-signals; !ok {
 			return
 		}
-		tell("\nInterrupted: what has begun is finished, nothing further is begun. Interrupt again to end at once.")
+		tell("Interrupted: what has begun is finished, nothing further is begun. Interrupt again to end at once.")
 		cancelStop()
 		if _, ok := <-signals; !ok {
 			return

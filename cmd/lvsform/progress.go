@@ -17,23 +17,36 @@ type progress interface {
 	set(host, text string)          // the host is at it now
 	note(host, text string)         // something happened on the host
 	end(host, text string, ok bool) // the host has come to the end of it
+	say(text string)                // a message to the reader
 	close()
 }
 
 // newProgress writes to stderr, so that stdout holds results alone: a table
 // that redraws itself on a terminal, else one line for each host that is ready.
 func (c *cli) newProgress(hosts int) progress {
+	var p progress = &lines{out: c.stderr}
 	switch {
 	case c.flags.json || hosts == 0:
-		return quiet{}
+		p = quiet{c.stderr}
 	case isTerminal(c.stderr) && !c.flags.verbose && c.getenv("TERM") != "dumb":
-		return newTable(c.stderr, hosts)
+		p = newTable(c.stderr, hosts)
 	}
-	return &lines{out: c.stderr}
+	c.bar.Store(&p)
+	return p
 }
 
-type quiet struct{}
+// say tells the reader something in the midst of what progress shows.
+func (c *cli) say(text string) {
+	if p := c.bar.Load(); p != nil {
+		(*p).say(text)
+		return
+	}
+	fmt.Fprintln(c.stderr, text)
+}
 
+type quiet struct{ out io.Writer }
+
+func (q quiet) say(text string)        { fmt.Fprintln(q.out, text) }
 func (quiet) set(string, string)       {}
 func (quiet) note(string, string)      {}
 func (quiet) end(string, string, bool) {}
@@ -55,6 +68,12 @@ func (l *lines) note(host, text string) {
 	fmt.Fprintf(l.out, "%s: %s\n", oneLine(host), oneLine(text))
 }
 
+func (l *lines) say(text string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	fmt.Fprintln(l.out, text)
+}
+
 func (*lines) close() {}
 
 func oneLine(s string) string { return strings.Join(strings.Fields(view.Clean(s)), " ") }
@@ -69,7 +88,9 @@ type table struct {
 	mu    sync.Mutex
 	rows  map[string]tableRow
 	ready int
-	drawn int // lines on the screen
+
+	screen sync.Mutex // guards the rest
+	drawn  []string   // lines on the screen
 }
 
 type tableRow struct {
@@ -138,15 +159,30 @@ func cut(s string, width int) string {
 
 // draw replaces what was drawn before.
 func (t *table) draw(lines []string) {
+	t.screen.Lock()
+	defer t.screen.Unlock()
+	if slices.Equal(lines, t.drawn) {
+		return
+	}
 	var b strings.Builder
-	if t.drawn > 0 {
-		fmt.Fprintf(&b, "\x1b[%dA\r\x1b[J", t.drawn) // up, and clear to the end
+	if len(t.drawn) > 0 {
+		fmt.Fprintf(&b, "\x1b[%dA\r\x1b[J", len(t.drawn)) // up, and clear to the end
 	}
 	for _, l := range lines {
 		b.WriteString(l + "\n")
 	}
-	t.drawn = len(lines)
+	t.drawn = lines
 	io.WriteString(t.out, b.String()) //nolint:errcheck // a lost terminal loses its table
+}
+
+// say puts a message above the table.
+func (t *table) say(text string) {
+	t.draw(nil)
+	t.screen.Lock()
+	defer t.screen.Unlock()
+	// What was drawn meanwhile is left above, and drawn anew below.
+	t.drawn = nil
+	fmt.Fprintln(t.out, text)
 }
 
 func (t *table) set(host, text string) {

@@ -45,6 +45,8 @@ func Summary(p *planner.Plan) string {
 	if p.Empty() {
 		hosts := len(p.Hosts) - unreachable
 		switch {
+		case hosts == 0 && unreachable > 0:
+			return "No plan: no host could be read."
 		case p.Destroy && unreachable == 0:
 			return "No changes. Nothing of " + line(p.Topology) + " is left on " + Count(hosts, "host") + "."
 		case unreachable > 0:
