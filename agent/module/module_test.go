@@ -1,0 +1,47 @@
+//go:build linux
+
+package module
+
+import (
+	"os"
+	"path/filepath"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+func TestTreeFilesNameModules(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "modules.dep")
+	text := "kernel/net/netfilter/ipvs/ip_vs.ko.xz: kernel/lib/libcrc32c.ko.xz\nkernel/net/ipv4/ipip.ko:\nkernel/a/snd-hda-intel.ko.zst:\n"
+	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	want := map[string]bool{"ip_vs": true, "ipip": true, "snd_hda_intel": true}
+	if diff := cmp.Diff(want, listed(file)); diff != "" {
+		t.Error(diff)
+	}
+	if got := listed(filepath.Join(t.TempDir(), "none")); len(got) != 0 {
+		t.Errorf("got %v", got)
+	}
+}
+
+func TestUnknownModulesAreMissing(t *testing.T) {
+	there, missing, err := Read([]string{"no_such_module", "no_such_module", "../../etc"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff([]string{"../../etc", "no_such_module"}, missing); diff != "" || len(there) > 0 {
+		t.Errorf("%v, %s", there, diff)
+	}
+}
+
+func TestRefusesNamesThatAreArguments(t *testing.T) {
+	for _, name := range []string{"-r", "ip_vs;reboot", "", "a b", "../x"} {
+		if safe(name) {
+			t.Errorf("%q is taken for a name", name)
+		}
+		if err := Load(name); err == nil {
+			t.Errorf("%q was loaded", name)
+		}
+	}
+}
