@@ -11,8 +11,8 @@ import (
 	"github.com/kevinburke/ssh_config"
 )
 
-// fallback reads ssh_config without ssh: Host and Include, tokens in HostName,
-// and the defaults of OpenSSH. A Match in a file is an error.
+// fallback reads ssh_config without ssh: Host, Match all and Match host, Include,
+// tokens in HostName, and the defaults of OpenSSH. Another Match is an error.
 func (r *resolver) fallback(q query) (settings, error) {
 	s := settings{Host: q.Host, HostName: q.Host, Port: 22, User: localUser()}
 	configs, err := r.readConfigs()

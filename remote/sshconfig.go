@@ -57,7 +57,7 @@ func newResolver(config string, log *slog.Logger) *resolver {
 	if path, err := exec.LookPath("ssh"); err == nil {
 		r.ssh = path
 	} else {
-		log.Warn("no ssh program found: ssh_config is read by a simpler parser, which knows Host but not Match")
+		log.Warn("no ssh program found: ssh_config is read by a simpler parser, which knows no Match but all and host")
 	}
 	return r
 }
