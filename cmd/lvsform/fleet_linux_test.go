@@ -40,7 +40,7 @@ func TestScripts(t *testing.T) {
 		UpdateScripts:       os.Getenv("UPDATE_SCRIPTS") != "",
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"fleet": fleetCommand, "live": liveCommand, "lock": lockCommand, "perm": permCommand,
-			"run": runCommand, "await": awaitCommand, "exits": exitsCommand,
+			"run": runCommand, "await": awaitCommand, "until-unlocked": unlockedCommand, "exits": exitsCommand,
 		},
 	})
 }
@@ -252,27 +252,48 @@ func lockCommand(ts *testscript.TestScript, neg bool, args []string) {
 		h.held()
 		return
 	}
+	if _, err := h.takeLock(strings.Join(args[1:], " ")); err != nil {
+		ts.Fatalf("%s cannot be locked: %v", h.name, err)
+	}
+}
+
+// unlockedCommand: until-unlocked HOST waits until nobody holds a host's lock.
+func unlockedCommand(ts *testscript.TestScript, neg bool, args []string) {
+	h := ts.Value(fleetKey{}).(*testFleet).host(ts, args[0])
+	for deadline := time.Now().Add(30 * time.Second); ; time.Sleep(5 * time.Millisecond) {
+		release, err := h.takeLock("a test")
+		if err == nil {
+			release()
+			return
+		}
+		if time.Now().After(deadline) {
+			ts.Fatalf("%s is still locked: %v", h.name, err)
+		}
+	}
+}
+
+// takeLock holds the host's lock by a session of its own.
+func (h *testHost) takeLock(owner string) (release func(), err error) {
 	in, toAgent := io.Pipe()
 	fromAgent, out := io.Pipe()
 	ended := make(chan error, 1)
 	go func() { ended <- h.agent().Serve(in, out) }()
-	var hello wire.Hello
-	ts.Check(wire.Read(fromAgent, &hello))
-	ts.Check(wire.Write(toAgent, wire.Request{Lock: &wire.Lock{Owner: strings.Join(args[1:], " ")}}))
-	var r wire.Response
-	ts.Check(wire.Read(fromAgent, &r))
-	if r.Locked == nil {
-		ts.Fatalf("%s cannot be locked: %v", h.name, r.Error)
-	}
-	h.held = func() {
+	release = func() {
 		toAgent.Close() //nolint:errcheck // a pipe in memory
-		select {
-		case err := <-ended:
-			ts.Check(err)
-		case <-time.After(10 * time.Second):
-			ts.Check(errors.New("the agent does not end"))
-		}
+		<-ended
 	}
+	h.held = release
+	var hello wire.Hello
+	var r wire.Response
+	err = errors.Join(wire.Read(fromAgent, &hello),
+		wire.Write(toAgent, wire.Request{Lock: &wire.Lock{Owner: owner}}), wire.Read(fromAgent, &r))
+	if err == nil && r.Error != nil {
+		err = r.Error
+	}
+	if err != nil {
+		release()
+	}
+	return release, err
 }
 
 // exitsCommand: exits CODE COMMAND [ARG]... runs a command that ends with CODE.
