@@ -298,8 +298,10 @@ func TestLeaveRemovesEverythingOfTheLastTopology(t *testing.T) {
 	if err := os.Mkdir(filepath.Dir(h.exe), 0o700); err != nil {
 		t.Fatal(err)
 	}
-	if err := os.WriteFile(h.exe, nil, 0o700); err != nil {
-		t.Fatal(err)
+	for _, file := range []string{h.exe, filepath.Join(h.dir, "lvsform", "agent-older")} {
+		if err := os.WriteFile(file, nil, 0o700); err != nil {
+			t.Fatal(err)
+		}
 	}
 	s := h.dial()
 	s.lock()

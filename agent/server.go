@@ -252,15 +252,34 @@ func (s *Server) removeAll() error {
 	if err := removeLedger(s.stateDir()); err != nil {
 		return err
 	}
-	if s.Executable != "" {
-		if err := os.Remove(s.Executable); err != nil && !errors.Is(err, os.ErrNotExist) {
-			return fmt.Errorf("remove the agent: %w", err)
-		}
-		if parent := filepath.Dir(s.Executable); filepath.Base(parent) == "lvsform" {
-			_ = os.Remove(parent)
-		}
+	if err := s.removeExecutable(); err != nil {
+		return err
 	}
 	_ = os.Remove(s.stateDir())
 	s.lock.forget()
+	return nil
+}
+
+// removeExecutable removes the agent's own file and, in a directory of our own,
+// the agents of other versions beside it.
+func (s *Server) removeExecutable() error {
+	if s.Executable == "" {
+		return nil
+	}
+	if err := os.Remove(s.Executable); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return fmt.Errorf("remove the agent: %w", err)
+	}
+	dir := filepath.Dir(s.Executable)
+	if filepath.Base(dir) != "lvsform" {
+		return nil
+	}
+	others, err := filepath.Glob(filepath.Join(dir, "agent-*"))
+	if err != nil {
+		return err
+	}
+	for _, file := range others {
+		_ = os.Remove(file)
+	}
+	_ = os.Remove(dir)
 	return nil
 }
