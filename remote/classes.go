@@ -126,18 +126,18 @@ func (c *classes) readLine(line string) error {
 	switch keyword {
 	case "host":
 		if strings.ContainsAny(value, `"'\#`) {
-			return errors.New("the Host line is quoted")
+			return errors.New("a Host line is quoted")
 		}
 		c.hosts = append(c.hosts, strings.Fields(value))
 	case "match":
 		for _, word := range strings.Fields(strings.ToLower(value)) {
 			if word != "all" && word != "final" && word != "canonical" {
-				return errors.New("Match looks at more than the host's name")
+				return errors.New("a Match looks at more than the host's name")
 			}
 		}
 	case "canonicalizehostname":
 		if !strings.EqualFold(value, "no") {
-			return errors.New("CanonicalizeHostname asks the DNS")
+			return errors.New("the DNS is asked (CanonicalizeHostname)")
 		}
 	case "hostname":
 		c.names = append(c.names, strings.ToLower(strings.Trim(value, `"`)))

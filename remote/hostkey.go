@@ -34,6 +34,22 @@ func (d *Dialer) newHostVerifier(s *settings) (*hostVerifier, error) {
 	if s.HostKeyAlias != "" {
 		v.name, v.principal, bare = strings.ToLower(s.HostKeyAlias), s.HostKeyAlias, ""
 	}
+	if err := d.lookup(v, s, bare); err != nil {
+		return nil, err
+	}
+	switch s.StrictChecking {
+	case "no", "off", "false", "accept-new":
+		v.note = "StrictHostKeyChecking in ssh_config is not followed: host keys are always checked strictly"
+	}
+	if s.KnownHostsCommand != "" && s.KnownHostsCommand != "none" {
+		v.note = withNote("KnownHostsCommand in ssh_config is not followed", v.note)
+	}
+	return v, nil
+}
+
+// lookup collects what the files know of a host. bare is its name without the
+// port, empty under an alias.
+func (d *Dialer) lookup(v *hostVerifier, s *settings, bare string) error {
 	v.files = append(slices.Clone(s.UserKnownHosts), s.GlobalKnownHosts...)
 	if d.config.KnownHosts != "" {
 		v.files = []string{d.config.KnownHosts}
@@ -44,35 +60,26 @@ func (d *Dialer) newHostVerifier(s *settings) (*hostVerifier, error) {
 		v.files[i] = f
 		keys, err := d.known.lookup(f, v.name)
 		if err != nil {
-			return nil, err
+			return err
 		}
 		v.keys = append(v.keys, keys...)
 		if bare == "" || bare == v.name {
 			continue
 		}
 		if keys, err = d.known.lookup(f, bare); err != nil {
-			return nil, err
+			return err
 		}
 		v.portless = append(v.portless, keys...)
 	}
 	if len(v.files) > 0 {
 		v.scan += " >> " + v.files[0]
 	}
-	if s.RevokedHostKeys != "" && s.RevokedHostKeys != "none" {
-		revoked, err := readRevoked(expandTilde(s.RevokedHostKeys))
-		if err != nil {
-			return nil, err
-		}
-		v.keys = append(v.keys, revoked...)
+	if s.RevokedHostKeys == "" || s.RevokedHostKeys == "none" {
+		return nil
 	}
-	switch s.StrictChecking {
-	case "no", "off", "false", "accept-new":
-		v.note = "StrictHostKeyChecking in ssh_config is not followed: host keys are always checked strictly"
-	}
-	if s.KnownHostsCommand != "" && s.KnownHostsCommand != "none" {
-		v.note = withNote("KnownHostsCommand in ssh_config is not followed", v.note)
-	}
-	return v, nil
+	revoked, err := readRevoked(expandTilde(s.RevokedHostKeys))
+	v.keys = append(v.keys, revoked...)
+	return err
 }
 
 // algorithms orders the host key algorithms: those of the known keys first, so
@@ -214,7 +221,8 @@ func (v *hostVerifier) checkCertificate(cert *ssh.Certificate, authority knownKe
 		if cert.CertType != ssh.HostCert {
 			return fmt.Errorf("it is a certificate for users, not for hosts")
 		}
-		if f := cert.Signature.Format; f == ssh.KeyAlgoRSA || f == ssh.InsecureKeyAlgoDSA {
+		// Neither SHA-1 nor DSA is taken, as in OpenSSH.
+		if f := cert.Signature.Format; f == ssh.KeyAlgoRSA || f == "ssh-dss" {
 			return fmt.Errorf("it is signed with %s, which is not safe", f)
 		}
 		principal := v.principal

@@ -288,3 +288,35 @@ func TestALostConnectionEndsTheSession(t *testing.T) {
 		t.Errorf("want a *LostError, got %v", err)
 	}
 }
+
+func TestAHalfOpenConnectionIsNoticed(t *testing.T) {
+	host := &sshtest.Host{Serve: scripted{}.Serve}
+	b := newBench(t, sshtest.Config{Exec: host.Exec}, func(_ *sshtest.Server, c *Config, _ *Target) { c.Timeout = 400 * time.Millisecond })
+	ctx := patient(t)
+	connect := func() *Session {
+		s, err := b.dialer.Connect(ctx, b.target)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { s.Close() })
+		if err := s.Lock(ctx, "me"); err != nil {
+			t.Fatal(err)
+		}
+		return s
+	}
+	idle, busy := connect(), connect()
+	b.server.Freeze()
+	var slow *TimeoutError
+	if _, err := busy.Observe(ctx, wire.Observe{}); !errors.As(err, &slow) || !Unreachable(err) {
+		t.Errorf("with a request in hand: %v", err)
+	}
+	select {
+	case <-idle.link.done: // nobody asked: the keepalive found out
+	case <-ctx.Done():
+		t.Error("an idle connection to a dead peer stays open")
+	}
+	var lost *LostError
+	if _, err := idle.Observe(ctx, wire.Observe{}); !errors.As(err, &lost) {
+		t.Errorf("after that: %v", err)
+	}
+}

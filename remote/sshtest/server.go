@@ -67,6 +67,7 @@ type Server struct {
 	conns    atomic.Int64
 	mu       sync.Mutex
 	open     map[net.Conn]bool
+	frozen   chan struct{} // nil, or closed when the server goes on
 	commands []string
 	closed   bool
 }
@@ -178,9 +179,38 @@ func (s *Server) Close() {
 	for c := range s.open {
 		c.Close()
 	}
+	if s.frozen != nil {
+		close(s.frozen)
+		s.frozen = nil
+	}
 	s.mu.Unlock()
 	s.listener.Close()
 	s.wait.Wait()
+}
+
+// Freeze leaves what clients send unread from now on, and answers nothing: the
+// far half of an open connection is gone.
+func (s *Server) Freeze() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.frozen = make(chan struct{})
+}
+
+// freezer is a connection that Freeze stops.
+type freezer struct {
+	net.Conn
+	server *Server
+}
+
+func (f freezer) Read(p []byte) (int, error) {
+	n, err := f.Conn.Read(p)
+	f.server.mu.Lock()
+	frozen := f.server.frozen
+	f.server.mu.Unlock()
+	if frozen != nil {
+		<-frozen
+	}
+	return n, err
 }
 
 // Cut closes the connections that are open, and goes on to accept others.
@@ -229,7 +259,7 @@ func (s *Server) serve(conn net.Conn) {
 		_, _ = io.Copy(io.Discard, conn)
 		return
 	}
-	c, channels, requests, err := ssh.NewServerConn(conn, s.ssh)
+	c, channels, requests, err := ssh.NewServerConn(freezer{conn, s}, s.ssh)
 	if err != nil {
 		return
 	}
