@@ -159,7 +159,10 @@ func (c *cli) applyFile(cmd *cobra.Command, file string) error {
 func staleError(p *planner.Plan, differences []planner.Difference) error {
 	var b strings.Builder
 	view.Differences(&b, p, differences)
-	return &codedError{exitStale, fmt.Errorf("the saved plan is stale: the hosts are no longer as it saw them\n%s\nNothing was changed. Make a new plan.", b.String())}
+	return &codedError{exitStale, &hintError{
+		errors.New("the saved plan is stale: the hosts are no longer as it saw them"),
+		b.String() + "\nNothing was changed. Make a new plan.",
+	}}
 }
 
 // announcePlan prints the plan that is about to be applied.
@@ -263,7 +266,8 @@ func (c *cli) approve(ctx context.Context, p *planner.Plan) error {
 		return nil
 	}
 	if !isTerminal(c.stdin) {
-		return errors.New("there is no terminal to ask on, and nothing was changed\nAdd --auto-approve, or save the plan with `lvsform plan --out FILE` and apply the file.")
+		return &hintError{errors.New("there is no terminal to ask on, and nothing was changed"),
+			"Add --auto-approve, or save the plan with `lvsform plan --out FILE` and apply the file."}
 	}
 	question := "Do you want to perform these actions?"
 	if p.Destroy {

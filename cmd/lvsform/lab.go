@@ -140,7 +140,7 @@ func (c *cli) labUp(ctx context.Context, dir string) error {
 		return err
 	}
 	if _, err := lab.Attach(state); err == nil {
-		return fmt.Errorf("the lab of %s is up already\nEnd it with: lvsform lab down %s", dir, shellQuote(dir))
+		return &hintError{fmt.Errorf("the lab of %s is up already", dir), "End it with: lvsform lab down " + shellQuote(dir)}
 	}
 	progress := func(text string) { fmt.Fprintf(c.stderr, "lab: %s\n", text) }
 	l, err := lab.Up(ctx, lab.Options{Dir: state, Detach: true, Progress: progress}, config)
@@ -215,7 +215,7 @@ func attachLab(dir string) (*lab.Lab, error) {
 	}
 	l, err := lab.Attach(state)
 	if errors.Is(err, os.ErrNotExist) {
-		return nil, fmt.Errorf("no lab of %s is up\nBuild it with: lvsform lab up %s", dir, shellQuote(dir))
+		return nil, &hintError{fmt.Errorf("no lab of %s is up", dir), "Build it with: lvsform lab up " + shellQuote(dir)}
 	}
 	return l, err
 }

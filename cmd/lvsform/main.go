@@ -126,6 +126,16 @@ func (e *usageError) Error() string {
 
 func (e *usageError) Unwrap() error { return e.err }
 
+// hintError is an error with what to do about it.
+type hintError struct {
+	err  error
+	hint string
+}
+
+func (e *hintError) Error() string { return e.err.Error() + "\n" + e.hint }
+
+func (e *hintError) Unwrap() error { return e.err }
+
 // exit prints an error that is not yet said, and returns the exit code.
 func (c *cli) exit(err error) int {
 	if err == nil {

@@ -192,7 +192,7 @@ func (c *cli) output(list []topology.Output, name string, raw bool) error {
 	if len(names) == 0 {
 		return fmt.Errorf("there is no output %q: the configuration has no output blocks", name)
 	}
-	return fmt.Errorf("there is no output %q\nThe configuration has: %s.", name, strings.Join(names, ", "))
+	return &hintError{fmt.Errorf("there is no output %q", name), "The configuration has: " + strings.Join(names, ", ") + "."}
 }
 
 func shownOutput(o topology.Output) json.RawMessage {
@@ -221,7 +221,7 @@ func rawOutput(o topology.Output) (string, error) {
 		return text, nil
 	}
 	if bytes.ContainsAny(o.Value, "{[") || string(o.Value) == "null" {
-		return "", fmt.Errorf("output %q is no text, number or bool\nUse --json for values that hold others.", o.Name)
+		return "", &hintError{fmt.Errorf("output %q is no text, number or bool", o.Name), "Use --json for values that hold others."}
 	}
 	return string(o.Value), nil
 }

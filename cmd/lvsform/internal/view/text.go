@@ -49,17 +49,6 @@ func line(s string) string {
 	return strings.Join(strings.Fields(Clean(s)), " ")
 }
 
-// indent puts prefix before every line but empty ones.
-func indent(prefix, s string) string {
-	lines := strings.Split(s, "\n")
-	for i, l := range lines {
-		if l != "" {
-			lines[i] = prefix + l
-		}
-	}
-	return strings.Join(lines, "\n")
-}
-
 // Count writes a number with its noun: 1 host, 3 hosts.
 func Count(n int, noun string) string {
 	if n == 1 {
