@@ -87,6 +87,9 @@ func orchestrate(ctx context.Context, args []string) error {
 		all = append(all, rows...)
 		if err != nil {
 			all.print(os.Stdout)
+			if ctx.Err() != nil {
+				return errors.New("interrupted")
+			}
 			return fmt.Errorf("%s: %w", part, err)
 		}
 	}
