@@ -13,21 +13,22 @@ import (
 // The bounds of what one configuration may hold. They are far above what a
 // cluster needs and far below what a controller cannot bear.
 const (
-	maxFileSize   = 1 << 20 // bytes of one configuration file
-	maxTokens     = 250_000 // words and signs of one file
-	maxAllTokens  = 500_000 // of all files
-	maxFiles      = 1000    // in one directory
-	maxNesting    = 100     // brackets, quotes and templates inside each other
-	maxChain      = 1000    // operators and indexes one after the other
-	maxExponent   = 400     // of a number: 1e400
-	maxBits       = 2048    // of a number's value
-	maxString     = 1 << 20 // bytes of one text value
-	maxValue      = 500_000 // leaves of one value
-	maxValueDepth = 100     // collections inside each other
-	maxInstances  = 16_384  // of one for_each or count
-	maxTotal      = 65_536  // instances in the whole topology
-	maxModules    = 20      // modules inside each other
-	maxReferences = 1000    // values that depend on each other in one chain
+	maxFileSize   = 1 << 20   // bytes of one configuration file
+	maxTokens     = 250_000   // words and signs of one file
+	maxAllTokens  = 500_000   // of all files
+	maxFiles      = 1000      // in one directory
+	maxNesting    = 100       // brackets, quotes and templates inside each other
+	maxCopied     = 256 << 20 // bytes that the parser copies for the texts of a file
+	maxChain      = 1000      // operators and indexes one after the other
+	maxExponent   = 400       // of a number: 1e400
+	maxBits       = 2048      // of a number's value
+	maxString     = 1 << 20   // bytes of one text value
+	maxValue      = 500_000   // leaves of one value
+	maxValueDepth = 100       // collections inside each other
+	maxInstances  = 16_384    // of one for_each or count
+	maxTotal      = 65_536    // instances in the whole topology
+	maxModules    = 20        // modules inside each other
+	maxReferences = 1000      // values that depend on each other in one chain
 )
 
 // nestingError says that text is nested too deeply at a place.
@@ -39,7 +40,7 @@ type nestingError struct {
 func (e *nestingError) diagnostics() hcl.Diagnostics {
 	return hcl.Diagnostics{{
 		Severity: hcl.DiagError,
-		Summary:  "Too deeply nested",
+		Summary:  "Too deeply nested or too long",
 		Detail:   e.what,
 		Subject:  &e.rng,
 	}}
@@ -78,9 +79,25 @@ type nestCounter struct {
 	stack    []nestLevel
 	chains   int // the sum of all chain counters
 	controls int // %{ if } and %{ for } that are open
+	text     int // bytes of the pieces of text that follow each other
+	copied   int // bytes that the parser copies to put them together
+}
+
+// piece counts a piece of text. The parser appends it to the ones before, all
+// of which it copies each time.
+func (n *nestCounter) piece(t hclsyntax.Token) *nestingError {
+	n.text += len(t.Bytes)
+	if n.copied += n.text; n.copied > maxCopied {
+		return &nestingError{t.Range, "The text has too many lines, percent and dollar signs for its length. Read it from a file: file(\"…\")."}
+	}
+	return nil
 }
 
 func (n *nestCounter) token(tokens hclsyntax.Tokens, i int, t hclsyntax.Token) *nestingError {
+	if t.Type == hclsyntax.TokenQuotedLit || t.Type == hclsyntax.TokenStringLit {
+		return n.piece(t)
+	}
+	n.text = 0
 	switch t.Type {
 	case hclsyntax.TokenOBrack:
 		n.link() // an index nests what stands before it

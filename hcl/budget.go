@@ -129,7 +129,7 @@ func (s *size) addString(text string) string {
 // chargeUse pays for the walk that an operation does over its operand.
 func (b *budget) chargeUse(v cty.Value) string {
 	s, msg := measure(v)
-	if !b.spend(s.leaves+s.bytes/64) && msg == "" {
+	if !b.spend(s.leaves+s.bytes/16) && msg == "" {
 		msg = exhaustedText
 	}
 	return msg
@@ -138,10 +138,18 @@ func (b *budget) chargeUse(v cty.Value) string {
 // chargeUnify is chargeUse for operations that bring all parts to one type.
 func (b *budget) chargeUnify(v cty.Value) string {
 	s, msg := measure(v)
-	if !b.spend(s.leaves+s.bytes/64+s.unify) && msg == "" {
+	if !b.spend(s.leaves+s.bytes/16+s.unify) && msg == "" {
 		msg = exhaustedText
 	}
 	return msg
+}
+
+// chargeNumber is chargeUse where a text becomes a number.
+func (b *budget) chargeNumber(v cty.Value) string {
+	if v, _ := v.Unmark(); v.IsKnown() && !v.IsNull() && v.Type() == cty.String && hugeExponent(v.AsString()) {
+		return fmt.Sprintf("A number may have %d digits.", maxExponent)
+	}
+	return b.chargeUse(v)
 }
 
 // chargeNew pays for a value that an operation made.

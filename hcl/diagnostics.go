@@ -1,6 +1,7 @@
 package hcl
 
 import (
+	"bytes"
 	"cmp"
 	"fmt"
 	"slices"
@@ -150,7 +151,6 @@ func (r *reporter) finish() topology.Diagnostics {
 		k := key{check: d.Check, summary: d.Summary, detail: d.Detail}
 		if d.Range != nil {
 			k.where = d.Range.String()
-			d.Source = blot(r.line(*d.Range), words)
 		}
 		if seen[k] || exhausted && d.Detail == exhaustedText {
 			continue
@@ -159,6 +159,11 @@ func (r *reporter) finish() topology.Diagnostics {
 		out = append(out, d)
 	}
 	slices.SortStableFunc(out, compareDiagnostics)
+	for i, d := range out[:min(len(out), maxDiagnostics)] {
+		if d.Range != nil {
+			out[i].Source = blot(r.line(*d.Range), words)
+		}
+	}
 	if extra := len(out) - maxDiagnostics; extra > 0 {
 		out = append(out[:maxDiagnostics:maxDiagnostics], topology.Diagnostic{
 			Severity: topology.Error,
@@ -213,9 +218,9 @@ func (r *reporter) line(rng topology.Range) string {
 	if rng.Start.Byte > len(src) || rng.Start.Line < 1 {
 		return ""
 	}
-	start := strings.LastIndexByte(string(src[:rng.Start.Byte]), '\n') + 1
+	start := bytes.LastIndexByte(src[:rng.Start.Byte], '\n') + 1
 	end := len(src)
-	if i := strings.IndexByte(string(src[start:]), '\n'); i >= 0 {
+	if i := bytes.IndexByte(src[start:], '\n'); i >= 0 {
 		end = start + i
 	}
 	var b strings.Builder

@@ -1,6 +1,7 @@
 package hcl
 
 import (
+	"errors"
 	"fmt"
 	"io/fs"
 	"os"
@@ -15,13 +16,13 @@ import (
 	"github.com/zclconf/go-cty/cty/function"
 )
 
-func fileFunctions(m *module) map[string]function.Function {
+func fileFunctions(l *loader) map[string]function.Function {
 	return map[string]function.Function{
 		"file": function.New(&function.Spec{
 			Params: []function.Parameter{textParam("path")},
 			Type:   function.StaticReturnType(cty.String),
 			Impl: func(args []cty.Value, _ cty.Type) (cty.Value, error) {
-				s, err := m.l.readText(args[0].AsString())
+				s, err := l.readText(args[0].AsString())
 				return cty.StringVal(s), err
 			},
 		}),
@@ -29,10 +30,10 @@ func fileFunctions(m *module) map[string]function.Function {
 			Params: []function.Parameter{textParam("path")},
 			Type:   function.StaticReturnType(cty.Bool),
 			Impl: func(args []cty.Value, _ cty.Type) (cty.Value, error) {
-				return cty.BoolVal(m.l.isFile(args[0].AsString())), nil
+				return cty.BoolVal(l.isFile(args[0].AsString())), nil
 			},
 		}),
-		"templatefile": templateFileFunc(m),
+		"templatefile": templateFileFunc(l),
 		"basename":     pathFunc(filepath.Base),
 		"dirname":      pathFunc(filepath.Dir),
 	}
@@ -93,9 +94,9 @@ func (l *loader) isFile(name string) bool {
 
 // templateFileFunc renders a file as a template that sees only the variables
 // given, and every function but itself.
-func templateFileFunc(m *module) function.Function {
+func templateFileFunc(l *loader) function.Function {
 	render := func(args []cty.Value) (cty.Value, error) {
-		src, err := m.l.readText(args[0].AsString())
+		src, err := l.readText(args[0].AsString())
 		if err != nil {
 			return cty.NilVal, err
 		}
@@ -104,12 +105,12 @@ func templateFileFunc(m *module) function.Function {
 			return cty.NilVal, function.NewArgErrorf(1, "a map of variables is required")
 		}
 		ctx := &hcl.EvalContext{Variables: vars.AsValueMap(), Functions: map[string]function.Function{}}
-		for name, f := range m.functions {
+		for name, f := range l.functions {
 			if name != "templatefile" {
 				ctx.Functions[name] = f
 			}
 		}
-		v, err := m.l.template(src, args[0].AsString(), ctx)
+		v, err := l.template(src, args[0].AsString(), ctx)
 		return v.WithMarks(marks), err
 	}
 	return function.New(&function.Spec{
@@ -126,6 +127,9 @@ func templateFileFunc(m *module) function.Function {
 }
 
 func (l *loader) template(src, name string, ctx *hcl.EvalContext) (cty.Value, error) {
+	if !l.b.spend(3 * len(src)) {
+		return cty.NilVal, errors.New(exhaustedText)
+	}
 	tokens, diags := hclsyntax.LexTemplate([]byte(src), name, hcl.InitialPos)
 	diags = append(diags, checkTokens(tokens)...)
 	if diags.HasErrors() {

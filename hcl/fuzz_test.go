@@ -59,7 +59,9 @@ func FuzzLoad(f *testing.F) {
 				t.Fatal(err)
 			}
 		}
-		top, diags := Load(Options{Dir: dir})
+		// Not Load, which turns panics into diagnostics.
+		l := newLoader(Options{Dir: dir})
+		top, diags := l.load(), l.r.finish()
 		if top == nil {
 			t.Fatal("no topology")
 		}

@@ -24,7 +24,7 @@ func (m *module) hostValues(b *block) cty.Value {
 		ctx := m.instanceContext(b, s, x, inst)
 		before := len(m.l.r.found)
 		o := m.decode(b.body, s, ctx, b.rng, newMarks())
-		h := o.hostOf(m.at(b.path() + inst.suffix))
+		h := o.hostOf(m.at(b.path()+inst.suffix), m.at(b.name+inst.suffix))
 		m.l.r.since(before, h.Path, h.Name)
 		m.l.hosts = append(m.l.hosts, h)
 		if !h.Address.IsValid() || o.bad["name"] {
@@ -39,9 +39,9 @@ func (m *module) hostValues(b *block) cty.Value {
 	return x.value(values)
 }
 
-func (o *object) hostOf(path string) *topology.Host {
+func (o *object) hostOf(path, name string) *topology.Host {
 	h := &topology.Host{
-		Name:    defaultHostName(path),
+		Name:    name,
 		Path:    path,
 		Address: o.address("address"),
 		Gateway: o.address("gateway"),
@@ -66,18 +66,6 @@ func (o *object) hostOf(path string) *topology.Host {
 		o.fail("os", fmt.Sprintf("Host %s cannot be managed", h.Name), "lvsform configures Linux hosts. Add managed = false: the host is then checked, and never connected to.")
 	}
 	return h
-}
-
-// defaultHostName is a host's path without the word host.
-func defaultHostName(path string) string {
-	if rest, ok := strings.CutPrefix(path, "host."); ok {
-		return rest
-	}
-	// The word stands after the last module's name; a key may hold dots.
-	if i := strings.LastIndex(path, ".host."); i >= 0 {
-		return path[:i+1] + path[i+len(".host."):]
-	}
-	return path
 }
 
 func isControl(c rune) bool { return c < ' ' || c >= 0x7f && c < 0xa0 }

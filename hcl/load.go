@@ -8,6 +8,7 @@ import (
 
 	"github.com/hashicorp/hcl/v2"
 	"github.com/lvsform/lvsform/topology"
+	"github.com/zclconf/go-cty/cty/function"
 )
 
 // Options say what to load and with which values.
@@ -41,6 +42,7 @@ type loader struct {
 	r         *reporter
 	b         *budget
 	schemas   schemas
+	functions map[string]function.Function
 	configs   map[string]*config
 	tokens    int      // of all files read so far
 	stack     []string // what is being evaluated, outermost first
@@ -55,9 +57,18 @@ type loader struct {
 // Load reads the configuration of a directory and evaluates it. It returns
 // every mistake that it finds. The topology is never nil; with errors among
 // the diagnostics it is incomplete and must not be applied.
-func Load(opts Options) (*topology.Topology, topology.Diagnostics) {
+func Load(opts Options) (t *topology.Topology, diags topology.Diagnostics) {
 	l := newLoader(opts)
-	t := l.load()
+	defer func() {
+		// The libraries underneath panic on some odd values. A configuration
+		// must not take down the program, which may hold locks on hosts.
+		if cause := recover(); cause != nil {
+			l.r.error(hcl.Range{}, "The configuration cannot be evaluated",
+				"This is a fault in lvsform; please report it with the configuration. The cause: %v.", cause)
+			t, diags = &topology.Topology{}, l.r.finish()
+		}
+	}()
+	t = l.load()
 	return t, l.r.finish()
 }
 
@@ -68,13 +79,15 @@ func newLoader(opts Options) *loader {
 	if opts.Embedded == nil {
 		opts.Embedded = builtin()
 	}
-	return &loader{
+	l := &loader{
 		opts:    opts,
 		r:       newReporter(),
 		b:       newBudget(),
 		schemas: newSchemas(),
 		configs: map[string]*config{},
 	}
+	l.functions = newFunctions(l)
+	return l
 }
 
 func (l *loader) load() *topology.Topology {

@@ -103,6 +103,14 @@ var unifying = map[string]bool{
 	"distinct": true, "chunklist": true, "setunion": true, "setintersection": true, "setsubtract": true,
 }
 
+// numeric are the functions with parameters that are numbers: a text like
+// "1e1000000" becomes one there.
+var numeric = map[string]bool{
+	"abs": true, "ceil": true, "floor": true, "log": true, "max": true, "min": true, "pow": true, "signum": true,
+	"range": true, "element": true, "slice": true, "substr": true, "chunklist": true, "indent": true, "sum": true,
+	"cidrhost": true, "cidrsubnet": true, "cidrsubnets": true,
+}
+
 func (t metering) call(e *hclsyntax.FunctionCallExpr) hclsyntax.Expression {
 	for i, arg := range e.Args {
 		if e.Name == "sensitive" {
@@ -112,6 +120,8 @@ func (t metering) call(e *hclsyntax.FunctionCallExpr) hclsyntax.Expression {
 		switch {
 		case unifying[e.Name]:
 			arg = t.wrap(arg, t.b.chargeUnify)
+		case numeric[e.Name]:
+			arg = t.wrap(arg, t.b.chargeNumber)
 		case e.Name != "try" && e.Name != "can":
 			arg = t.wrap(arg, t.b.chargeUse)
 		}
@@ -150,8 +160,8 @@ func (t metering) operator(e hclsyntax.Expression) {
 			e.Exprs[i] = t.expr(x)
 		}
 	case *hclsyntax.BinaryOpExpr:
-		e.LHS = t.wrap(t.expr(e.LHS), t.b.chargeUse)
-		e.RHS = t.wrap(t.expr(e.RHS), t.b.chargeUse)
+		e.LHS = t.wrap(t.expr(e.LHS), t.b.chargeNumber)
+		e.RHS = t.wrap(t.expr(e.RHS), t.b.chargeNumber)
 	case *hclsyntax.UnaryOpExpr:
 		e.Val = t.expr(e.Val)
 	case *hclsyntax.ParenthesesExpr:

@@ -130,6 +130,8 @@ func (o *object) set(attr *hcl.Attribute, spec attribute, ctx *hcl.EvalContext) 
 		if spec.required {
 			o.fail(attr.Name, fmt.Sprintf("%s is null", attr.Name), "%s needs a value here.", attr.Name)
 		}
+	case converted.Type() == cty.Number && hugeNumber(converted.AsBigFloat()):
+		o.fail(attr.Name, fmt.Sprintf("Unsuitable value for %s", attr.Name), "A number may have %d digits.", maxExponent)
 	default:
 		o.vals[attr.Name] = converted
 	}

@@ -8,7 +8,6 @@ import (
 
 	"github.com/hashicorp/hcl/v2"
 	"github.com/zclconf/go-cty/cty"
-	"github.com/zclconf/go-cty/cty/function"
 )
 
 // sensitive marks a value that must not be shown.
@@ -24,20 +23,19 @@ type dependency string
 // module is one instance of a module, or the root. Its values are evaluated
 // when something asks for them, once.
 type module struct {
-	l         *loader
-	c         *config
-	parent    *module // nil for the root
-	call      *block  // nil for the root
-	path      string  // "" for the root
-	inputs    map[string]given
-	nodes     map[string]*node
-	expanded  map[string]*expansion
-	children  map[string][]*module        // by the name of the call
-	contexts  map[string]*hcl.EvalContext // by block path
-	functions map[string]function.Function
-	depends   []string // what depends_on of the calls around says
-	depended  bool
-	ordered   map[string][]string // what depends_on of a block names
+	l        *loader
+	c        *config
+	parent   *module // nil for the root
+	call     *block  // nil for the root
+	path     string  // "" for the root
+	inputs   map[string]given
+	nodes    map[string]*node
+	expanded map[string]*expansion
+	children map[string][]*module        // by the name of the call
+	contexts map[string]*hcl.EvalContext // by block path
+	depends  []string                    // what depends_on of the calls around says
+	depended bool
+	ordered  map[string][]string // what depends_on of a block names
 	// validating counts the validation rules being evaluated: they see
 	// values that have not passed their own rules yet.
 	validating int
@@ -63,7 +61,7 @@ type node struct {
 }
 
 func (l *loader) newModule(parent *module, c *config, path string) *module {
-	m := &module{
+	return &module{
 		l: l, c: c, parent: parent, path: path,
 		inputs:   map[string]given{},
 		nodes:    map[string]*node{},
@@ -72,8 +70,6 @@ func (l *loader) newModule(parent *module, c *config, path string) *module {
 		contexts: map[string]*hcl.EvalContext{},
 		ordered:  map[string][]string{},
 	}
-	m.functions = newFunctions(m)
-	return m
 }
 
 // at returns the address of something inside the module.
@@ -159,7 +155,7 @@ func (m *module) context(traversals []hcl.Traversal, repeats *expansion) *hcl.Ev
 	for root, names := range w.roots {
 		vars[root] = cty.ObjectVal(names)
 	}
-	return &hcl.EvalContext{Variables: vars, Functions: m.functions}
+	return &hcl.EvalContext{Variables: vars, Functions: m.l.functions}
 }
 
 func (w *wanted) set(root, name string, v cty.Value) {

@@ -233,5 +233,9 @@ func (o *object) number(name string) {
 		o.fail(name, fmt.Sprintf("Unsuitable value for %s", name), "%s.", upperFirst(err.Error()))
 		return
 	}
+	if hugeNumber(n.AsBigFloat()) {
+		o.fail(name, fmt.Sprintf("Unsuitable value for %s", name), "A number may have %d digits.", maxExponent)
+		return
+	}
 	o.vals[name] = n
 }
