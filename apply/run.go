@@ -57,7 +57,7 @@ func (r *run) stopped(ctx context.Context, w planner.Wave) bool {
 		r.interrupted = true
 		return true
 	}
-	return len(r.errs) > 0 && w >= planner.WaveDrain && !r.plan.Destroy
+	return len(r.errs) > 0 && w >= planner.WaveDirectorsDrop && !r.plan.Destroy
 }
 
 // stage runs the changes of one stage, a transaction a host, and waits for all.

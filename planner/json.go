@@ -143,8 +143,8 @@ func (c *Change) validate() error {
 	if len(c.Addresses) == 0 || c.Host == "" || c.ID == "" {
 		return fmt.Errorf("change %q: address, host or id missing", c.ID)
 	}
-	if c.Wave < WaveGateways || c.Wave > WaveGatewaysDrop || c.Stage < 0 {
-		return fmt.Errorf("change %s: wave %d or stage %d out of range", c.ID, c.Wave, c.Stage)
+	if c.Stage < 0 {
+		return fmt.Errorf("change %s: stage %d out of range", c.ID, c.Stage)
 	}
 	return nil
 }

@@ -3,6 +3,7 @@ package planner
 
 import (
 	"encoding/json"
+	"fmt"
 	"slices"
 
 	"github.com/lvsform/lvsform/state"
@@ -90,15 +91,32 @@ const (
 	WaveGateways      Wave = iota // NAT directors become the gateway that servers will use
 	WaveServersAdd                // real servers get ready
 	WaveDirectorsAdd              // directors send traffic
-	WaveDrain                     // destinations that go get no new connections
 	WaveDirectorsDrop             // directors stop sending traffic
 	WaveServersDrop               // real servers are cleaned
 	WaveGatewaysDrop              // NAT directors stop being a gateway
 )
 
 func (w Wave) String() string {
-	return [...]string{"NAT gateways", "real servers, add", "directors, add", "drain",
+	return [...]string{"NAT gateways", "real servers, add", "directors, add",
 		"directors, remove", "real servers, clean", "NAT gateways, clean"}[w]
+}
+
+// waveNames are the waves in the plan's JSON.
+func waveNames() []string {
+	return []string{"gateways", "servers_add", "directors_add", "directors_remove", "servers_clean", "gateways_clean"}
+}
+
+// MarshalText writes the wave's name in the plan's JSON.
+func (w Wave) MarshalText() ([]byte, error) { return []byte(waveNames()[w]), nil }
+
+// UnmarshalText reads what MarshalText wrote.
+func (w *Wave) UnmarshalText(b []byte) error {
+	i := slices.Index(waveNames(), string(b))
+	if i < 0 {
+		return fmt.Errorf("unknown wave %q", b)
+	}
+	*w = Wave(i)
+	return nil
 }
 
 // Change is one step of a plan: a kernel object's change, its claim's, or both.
