@@ -6,6 +6,7 @@ import (
 
 	"github.com/lvsform/lvsform/apply"
 	"github.com/lvsform/lvsform/planner"
+	"github.com/lvsform/lvsform/state"
 	"github.com/lvsform/lvsform/topology"
 	"github.com/lvsform/lvsform/wire"
 )
@@ -25,11 +26,14 @@ type presence struct {
 func newPresence(p *planner.Plan, live map[string]planner.Live) presence {
 	claims := map[string]int{}
 	known := map[string]bool{} // the topology has been there
+	held := map[string]map[state.Key]bool{}
 	for host, l := range live {
 		_, known[host] = l.Ledger.Members[p.Topology]
+		held[host] = make(map[state.Key]bool, len(l.Ledger.Entries))
 		for _, e := range l.Ledger.Entries {
 			if _, ok := e.Claim(p.Topology); ok {
 				claims[host]++
+				held[host][e.Key()] = true
 			}
 		}
 		known[host] = known[host] || claims[host] > 0
@@ -40,11 +44,11 @@ func newPresence(p *planner.Plan, live map[string]planner.Live) presence {
 		if c.Claim == nil {
 			continue
 		}
-		_, held := live[c.Host].Ledger.ByKey()[c.Claim.Claim.Value.Key()].Claim(p.Topology)
+		had := held[c.Host][c.Claim.Claim.Value.Key()]
 		switch {
-		case c.Claim.Drop && held:
+		case c.Claim.Drop && had:
 			claims[c.Host]--
-		case !c.Claim.Drop && !held:
+		case !c.Claim.Drop && !had:
 			claims[c.Host]++
 		}
 	}
