@@ -93,7 +93,7 @@ func TestWithoutSSHTheConfigurationIsReadHere(t *testing.T) {
 		return r.fallback(q)
 	}
 	got, err := read("Host lb*\n HostName %h.example\n User admin\n Port 2222\n IdentityFile /a\n IdentityFile /b\n ProxyJump j\n",
-		query{Host: "lb1", Identity: "/mine"})
+		query{Host: "lb1", Identities: []string{"/mine"}})
 	if err != nil {
 		t.Fatal(err)
 	}

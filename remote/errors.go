@@ -1,6 +1,7 @@
 package remote
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"strings"
@@ -58,8 +59,11 @@ func (e *DialError) text() string {
 func (e *DialError) Unwrap() error { return e.Err }
 
 // Unreachable tells a host that is away (as --skip-unreachable means it) from
-// one that answers and refuses.
+// one that answers and refuses, and from a run that was cancelled.
 func Unreachable(err error) bool {
+	if errors.Is(err, context.Canceled) {
+		return false
+	}
 	var dial *DialError
 	var lost *LostError
 	return errors.As(err, &dial) || errors.As(err, &lost)

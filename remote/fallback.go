@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/kevinburke/ssh_config"
@@ -34,9 +35,7 @@ func (r *resolver) fallback(q query) (settings, error) {
 	if q.Port != 0 {
 		s.Port = q.Port
 	}
-	if q.Identity != "" {
-		s.IdentityFiles = append([]string{q.Identity}, s.IdentityFiles...)
-	}
+	s.IdentityFiles = slices.Concat(q.Identities, s.IdentityFiles)
 	s.fillDefaults()
 	return s, nil
 }

@@ -23,7 +23,7 @@ func (s *Session) greet(g *guard, frame []byte) error {
 			return err
 		}
 		s.proc = placed
-		if _, err = s.proc.channel.Write(frame); err != nil && !errors.Is(err, io.EOF) {
+		if err = s.send(g, frame); err != nil && !errors.Is(err, io.EOF) {
 			return err
 		}
 		if hello, err = readHello(s.proc); err != nil {

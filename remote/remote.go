@@ -23,7 +23,7 @@ type Target struct {
 	Address      string // an address, a DNS name, or a Host of ssh_config
 	Port         int
 	User         string
-	IdentityFile string
+	IdentityFile string // offered beside those of ssh_config
 	Jump         string // as ProxyJump: [user@]host[:port],…, or "none"
 	Sudo         bool   // the agent is run by sudo -n
 }
@@ -32,7 +32,7 @@ type Target struct {
 type Config struct {
 	SSHConfig  string        // read instead of ~/.ssh/config and the system's
 	KnownHosts string        // read instead of the files that ssh_config names
-	Identity   string        // a private key to offer beside those of ssh_config
+	Identity   string        // a private key to offer before those of Target and ssh_config
 	AgentDir   string        // holds the agent binaries; empty: the embedded ones
 	Timeout    time.Duration // for a connection, and for each step of a request
 	Log        *slog.Logger  // nil: nothing is logged
@@ -93,16 +93,19 @@ func (d *Dialer) Connect(ctx context.Context, t Target) (*Session, error) {
 	if err != nil {
 		return nil, err
 	}
-	agent, err := d.agents.Get(arch)
-	if err != nil {
-		return nil, err
-	}
+	// Its sum is needed last; to make it may take as long as a handshake.
+	go func() { _, _ = d.agents.Get(arch) }()
 	s, err := d.settings(ctx, t)
 	if err != nil {
 		return nil, err
 	}
 	l, err := d.open(ctx, &s, nil)
 	if err != nil {
+		return nil, err
+	}
+	agent, err := d.agents.Get(arch)
+	if err != nil {
+		l.close()
 		return nil, err
 	}
 	session := &Session{dialer: d, target: t, link: l, agent: agent}
@@ -118,19 +121,20 @@ func (d *Dialer) Connect(ctx context.Context, t Target) (*Session, error) {
 
 // settings asks ssh_config about a target.
 func (d *Dialer) settings(ctx context.Context, t Target) (settings, error) {
-	identity := t.IdentityFile
-	if identity == "" {
-		identity = d.config.Identity
-	}
-	if identity != "" {
-		identity = expandTilde(identity)
-		if _, err := os.Stat(identity); err != nil {
+	var identities []string
+	for _, file := range []string{d.config.Identity, t.IdentityFile} {
+		if file == "" {
+			continue
+		}
+		file = expandTilde(file)
+		if _, err := os.Stat(file); err != nil {
 			return settings{}, fmt.Errorf("identity file: %w", err)
 		}
+		identities = append(identities, file)
 	}
 	ctx, cancel := context.WithTimeoutCause(ctx, d.config.Timeout, &TimeoutError{d.config.Timeout, "ssh -G"})
 	defer cancel()
-	s, err := d.resolver.resolve(ctx, query{Host: t.Address, User: t.User, Port: t.Port, Identity: identity})
+	s, err := d.resolver.resolve(ctx, query{Host: t.Address, User: t.User, Port: t.Port, Identities: identities})
 	if err != nil {
 		return s, err
 	}

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 
 	"github.com/lvsform/lvsform/remote/agentbin"
@@ -76,8 +77,9 @@ func (s *Session) Begin(ctx context.Context, b wire.Begin, onStep func(wire.Step
 	}
 	r, err := s.call(ctx, "begin", wire.Request{Begin: &b}, func(e wire.StepEvent) error {
 		if !asked[e.ID] {
-			return fmt.Errorf("the agent reports a step that was not asked for: %q", clean(e.ID))
+			return fmt.Errorf("the agent reports a step that was not asked for, or was done before: %q", clean(e.ID))
 		}
+		delete(asked, e.ID) // else an agent could report for ever
 		if onStep != nil {
 			onStep(e)
 		}
@@ -140,7 +142,7 @@ func (s *Session) call(ctx context.Context, name string, req wire.Request, onSte
 }
 
 func (s *Session) exchange(g *guard, frame []byte, onStep func(wire.StepEvent) error) (wire.Response, error) {
-	_, err := s.proc.channel.Write(frame)
+	err := s.send(g, frame)
 	if s.hello == nil {
 		// An agent that is not there takes no input: its absence shows in
 		// greet, and is the better explanation of a failed write.
@@ -168,6 +170,17 @@ func (s *Session) exchange(g *guard, frame []byte, onStep func(wire.StepEvent) e
 			return r, faultf(FaultProtocol, "%s", err)
 		}
 	}
+}
+
+// send writes a frame. A large one on a slow line gets time for each part.
+func (s *Session) send(g *guard, frame []byte) error {
+	for part := range slices.Chunk(frame, 64<<10) {
+		if _, err := s.proc.channel.Write(part); err != nil {
+			return err
+		}
+		g.progress()
+	}
+	return nil
 }
 
 // checkResponse wants exactly one answer in a frame.

@@ -19,10 +19,10 @@ const maxResolvers = 4
 
 // query asks for one host's settings. The zero fields are ssh_config's.
 type query struct {
-	Host     string
-	User     string
-	Port     int
-	Identity string
+	Host       string
+	User       string
+	Port       int
+	Identities []string // to offer before those of ssh_config
 }
 
 // resolver answers queries from ssh_config, as ssh itself understands it.
@@ -119,7 +119,7 @@ func (r *resolver) key(q query) string {
 	if r.classes != nil {
 		class = r.classes.of(q.Host)
 	}
-	return strings.Join([]string{class, q.User, strconv.Itoa(q.Port), q.Identity}, "\x00")
+	return strings.Join(append([]string{class, q.User, strconv.Itoa(q.Port)}, q.Identities...), "\x00")
 }
 
 // learn runs the first ssh -G with -v, which names the files that ssh reads:
@@ -208,8 +208,8 @@ func (r *resolver) run(ctx context.Context, q query, options ...string) (stdout,
 	if q.Port != 0 {
 		args = append(args, "-p", strconv.Itoa(q.Port))
 	}
-	if q.Identity != "" {
-		args = append(args, "-i", q.Identity)
+	for _, file := range q.Identities {
+		args = append(args, "-i", file)
 	}
 	cmd := exec.CommandContext(ctx, r.ssh, append(args, "--", q.Host)...)
 	var out, errs bytes.Buffer
