@@ -63,7 +63,7 @@ const (
 	bootTimeout = 90 * time.Second
 	// kvmPatience is how long a kernel that KVM runs may take to say a word.
 	// An emulated one takes less.
-	kvmPatience = 2 * time.Second
+	kvmPatience = 5 * time.Second
 	readyLine   = "lvsform-lab: ready"
 	stateFile   = "state.json"
 )
