@@ -270,10 +270,21 @@ func (hp *hostPlanner) prevented(w *want) {
 	}
 }
 
+// sensitive names the attributes of the object that sensitive values went into.
 func sensitive(w *want) []string {
 	var out []string
 	for _, r := range w.resources {
 		for _, name := range r.Sensitive {
+			if server, ok := strings.CutPrefix(name, "real_server."); ok {
+				dot := strings.LastIndex(server, ".")
+				if tunnel := strings.LastIndex(server, ".tunnel."); tunnel >= 0 {
+					dot = tunnel
+				}
+				if dot < 0 || !slices.Contains(w.addresses, r.Path+".real_server."+server[:dot]) {
+					continue
+				}
+				name = server[dot+1:]
+			}
 			out = append(out, stateAttributes(name)...)
 		}
 	}

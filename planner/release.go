@@ -211,6 +211,10 @@ func stateAttributes(name string) []string {
 	switch name {
 	case "settings":
 		return []string{"value"}
+	case "persistence.timeout", "persistence.netmask", "persistence.engine":
+		return []string{strings.TrimPrefix(name, "persistence.")}
+	case "tunnel.type", "tunnel.port", "tunnel.checksum":
+		return []string{"tunnel_" + strings.TrimPrefix(name, "tunnel.")}
 	case "persistence":
 		return []string{"timeout", "netmask", "engine"}
 	case "tunnel":

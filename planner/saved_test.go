@@ -104,3 +104,25 @@ func TestSensitiveValuesAreRedacted(t *testing.T) {
 		t.Error("the plan itself lost the value")
 	}
 }
+
+func TestSensitiveRealServerAttributesAreRedacted(t *testing.T) {
+	top := webDR("rs1", "rs2")
+	for _, r := range top.Resources {
+		if r.Path == "virtual_service.web" {
+			r.Sensitive = []string{"real_server.rs1.weight", "real_server.rs2.tunnel.port"}
+		}
+	}
+	got := map[string][]string{}
+	for _, c := range build(t, planner.Input{Topology: top, Live: bareAll(top)}).Changes {
+		if len(c.Sensitive) > 0 {
+			got[c.ID] = c.Sensitive
+		}
+	}
+	want := map[string][]string{
+		"dir1:ipvs_destination tcp/172.18.20.128:80/172.18.20.11:80": {"weight"},
+		"dir1:ipvs_destination tcp/172.18.20.128:80/172.18.20.12:80": {"tunnel_port"},
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Error(diff)
+	}
+}
