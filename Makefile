@@ -25,6 +25,7 @@ agents:
 		GOOS=linux GOARCH=$$arch $(GOBUILD) -ldflags "-s -w" -o bin/lvsform-agent-linux-$$arch ./cmd/lvsform-agent; \
 		gzip -n -9 -c bin/lvsform-agent-linux-$$arch >bin/agent.gz; \
 		mv bin/agent.gz $(DIST)/lvsform-agent-linux-$$arch.gz; \
+		sha256sum <bin/lvsform-agent-linux-$$arch | cut -d' ' -f1 >$(DIST)/lvsform-agent-linux-$$arch.sha256; \
 	done
 
 demo: packages build ## a throwaway cluster on this machine: plan, apply, requests through the VIP, an empty second plan
