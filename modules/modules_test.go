@@ -205,25 +205,7 @@ func loadModule(t *testing.T, source, arguments string) (*topology.Topology, top
 // declared lists what a plan on bare hosts creates, one line an object.
 func declared(t *testing.T, topo *topology.Topology) []string {
 	t.Helper()
-	live := map[string]planner.Live{}
-	for host, names := range planner.Queries(topo) {
-		address := topo.Host(host).Address
-		bits := 24
-		if address.Is6() {
-			bits = 64
-		}
-		prefix, err := address.Prefix(bits)
-		if err != nil {
-			t.Fatal(err)
-		}
-		var l planner.Live
-		for _, name := range names.Sysctls {
-			l.Objects = append(l.Objects, state.Sysctl{Name: name, Value: "9"})
-		}
-		l.Objects = append(l.Objects, state.Address{Device: "nic", IP: prefix, Scope: "global"})
-		live[host] = l
-	}
-	p := planner.Build(planner.Input{Topology: topo, Live: live})
+	p := planner.Build(planner.Input{Topology: topo, Live: bareHosts(t, topo)})
 	if p.Diagnostics.HasErrors() {
 		t.Fatalf("findings: %+v", p.Diagnostics)
 	}
@@ -234,6 +216,26 @@ func declared(t *testing.T, topo *topology.Topology) []string {
 		}
 	}
 	return lines
+}
+
+// bareHosts have an interface with their address, and no sysctl as wanted.
+func bareHosts(t *testing.T, topo *topology.Topology) map[string]planner.Live {
+	t.Helper()
+	live := map[string]planner.Live{}
+	for host, names := range planner.Queries(topo) {
+		address := topo.Host(host).Address
+		bits := 24
+		if address.Is6() {
+			bits = 64
+		}
+		var l planner.Live
+		for _, name := range names.Sysctls {
+			l.Objects = append(l.Objects, state.Sysctl{Name: name, Value: "9"})
+		}
+		l.Objects = append(l.Objects, state.Address{Device: "nic", IP: netip.PrefixFrom(address, bits), Scope: "global"})
+		live[host] = l
+	}
+	return live
 }
 
 // describeObject is one line about an object; "" for a kernel module.
