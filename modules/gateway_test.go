@@ -14,6 +14,7 @@ func TestNatReplacesTheEarlierGateway(t *testing.T) {
 		vip, arguments, host, earlier string
 	}{
 		"IPv4": {"192.0.2.99", four, "rs1", "10.0.0.253"},
+		"IPv6": {"2001:db8:1::99", six, "rs6", "2001:db8::fd"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			topo, diags := loadModule(t, "nat", "vip = \""+tc.vip+"\"\nport = 80"+tc.arguments)

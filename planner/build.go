@@ -87,6 +87,7 @@ func (b *builder) host(h *topology.Host) {
 	}
 	hp := hostPlanner{b: b, host: h, live: live.Objects.ByKey(), want: want, ledger: live.Ledger.ByKey(),
 		deleted: map[state.Key][]string{}}
+	hp.settleDevices(b.hosts[h.Name])
 	hp.missingModules(live.MissingModules)
 	hp.vanishedMembers(live.Ledger)
 	hp.plan()
@@ -196,11 +197,6 @@ func (hp *hostPlanner) settle(w *want, live state.Object, claim state.Claim, min
 				object = o
 			}
 		}
-	case state.Route:
-		if o.Device == "" && o.Via.IsValid() {
-			o.Device = hp.deviceTo(o.Via)
-			object = o
-		}
 	}
 	if live != nil {
 		for _, r := range w.resources {
@@ -208,6 +204,28 @@ func (hp *hostPlanner) settle(w *want, live state.Object, claim state.Claim, min
 		}
 	}
 	return object
+}
+
+// settleDevices fills in the interface of routes that name only a gateway. For
+// IPv6 it is a part of the key, so it has to be known before anything is compared.
+func (hp *hostPlanner) settleDevices(d desired) {
+	for key, w := range d {
+		o, ok := w.object.(state.Route)
+		if !ok || o.Device != "" || !o.Via.IsValid() {
+			continue
+		}
+		o.Device = hp.deviceTo(o.Via)
+		if o.Key() == key {
+			w.object = o
+			continue
+		}
+		if _, twice := d[o.Key()]; twice {
+			continue // declared beside it with the interface named
+		}
+		w.object = o
+		delete(d, key)
+		d[o.Key()] = w
+	}
 }
 
 // deviceTo is the interface whose network holds the next hop; "" leaves the
