@@ -40,6 +40,12 @@ func (b *budget) spend(n int) bool {
 const exhaustedText = "The expressions of this configuration produce more values than a topology can use. " +
 	"Look for for expressions inside each other, and for values that repeat each other."
 
+// exhaustedError is exhaustedText from inside a function; its reader gets it as
+// the text of a diagnostic, hence the full sentences.
+type exhaustedError struct{}
+
+func (exhaustedError) Error() string { return exhaustedText }
+
 func (b *budget) diagnostics(rng hcl.Range, message string) hcl.Diagnostics {
 	return hcl.Diagnostics{{Severity: hcl.DiagError, Summary: "Value too large", Detail: message, Subject: &rng}}
 }

@@ -159,7 +159,7 @@ func (l *loader) shortRegex(args []cty.Value) error {
 		return nil
 	}
 	if !l.b.spend(len(prog.Inst) * (len(text.AsString()) + 16) / 4) {
-		return errors.New(exhaustedText)
+		return exhaustedError{}
 	}
 	return nil
 }
@@ -187,7 +187,7 @@ func (l *loader) fewElements(args []cty.Value) error {
 	for _, v := range args {
 		v, _ = v.Unmark()
 		if v.IsKnown() && !v.IsNull() && v.CanIterateElements() && !l.b.spend(v.LengthInt()*v.LengthInt()) {
-			return errors.New(exhaustedText)
+			return exhaustedError{}
 		}
 	}
 	return nil

@@ -1,7 +1,6 @@
 package hcl
 
 import (
-	"errors"
 	"fmt"
 	"io/fs"
 	"os"
@@ -128,7 +127,7 @@ func templateFileFunc(l *loader) function.Function {
 
 func (l *loader) template(src, name string, ctx *hcl.EvalContext) (cty.Value, error) {
 	if !l.b.spend(3 * len(src)) {
-		return cty.NilVal, errors.New(exhaustedText)
+		return cty.NilVal, exhaustedError{}
 	}
 	tokens, diags := hclsyntax.LexTemplate([]byte(src), name, hcl.InitialPos)
 	diags = append(diags, checkTokens(tokens)...)
