@@ -54,6 +54,7 @@ func Build(in Input) *Plan {
 	}
 	b.order()
 	b.selectChanges()
+	b.preventDestroy()
 	p.summarise()
 	slices.SortStableFunc(p.Diagnostics, func(a, b topology.Diagnostic) int {
 		return cmp.Or(cmp.Compare(a.Host, b.Host), cmp.Compare(a.Summary, b.Summary))
@@ -161,7 +162,7 @@ func (hp *hostPlanner) declared(key state.Key, w *want) {
 			c.Action = Replace
 			c.Hazards = append(c.Hazards, HazardConnections)
 		}
-	case mine && claim.Value.Object == object:
+	case mine && w.ignoring(claim.Value.Object, object) == object:
 		return
 	default:
 		c.Action, c.After = Adopt, live
@@ -171,13 +172,10 @@ func (hp *hostPlanner) declared(key state.Key, w *want) {
 	}
 	if key.Kind != state.KindModule {
 		c.Claim = &state.ClaimChange{Before: state.Boxed{Object: live}, Claim: state.Claim{
-			Topology: hp.b.plan.Topology, Addresses: w.addresses, Value: state.Boxed{Object: object}}}
+			Topology: hp.b.plan.Topology, Addresses: w.addresses, Value: state.Boxed{Object: object}, Sensitive: c.Sensitive}}
 	}
 	if key.Kind == state.KindDestination && !hp.b.managed[w.server] {
 		c.Hazards = append(c.Hazards, HazardUnverified)
-	}
-	if c.Action == Replace {
-		hp.prevented(w)
 	}
 	hp.add(c)
 	hp.b.servers[hp.host.Name+":"+key.String()] = w.server
@@ -199,9 +197,7 @@ func (hp *hostPlanner) settle(w *want, live state.Object, claim state.Claim, min
 		}
 	}
 	if live != nil {
-		for _, r := range w.resources {
-			object = ignore(object, live, r.IgnoreChanges)
-		}
+		object = w.ignoring(object, live)
 	}
 	return object
 }
@@ -219,12 +215,16 @@ func (hp *hostPlanner) settleDevices(d desired) {
 			w.object = o
 			continue
 		}
-		if _, twice := d[o.Key()]; twice {
-			continue // declared beside it with the interface named
+		have, twice := d[o.Key()]
+		if twice && have.object != o {
+			continue // the kernel refuses the second of the two
 		}
 		w.object = o
 		delete(d, key)
 		d[o.Key()] = w
+		if twice {
+			w.merge(have)
+		}
 	}
 }
 
@@ -277,15 +277,42 @@ func (hp *hostPlanner) rangeOf(w *want) *topology.Range {
 	return &r
 }
 
-// prevented reports a deletion that lifecycle forbids.
-func (hp *hostPlanner) prevented(w *want) {
-	for _, r := range w.resources {
-		if r.PreventDestroy {
-			hp.diagnose(topology.Error, r.Path, hp.rangeOf(w), r.Path+" must not be destroyed",
-				"Its lifecycle block says prevent_destroy, but the plan deletes "+Title(w.object)+
-					". Undo the change that asks for it, or take prevent_destroy away.")
+// preventDestroy reports removals that lifecycle forbids.
+func (b *builder) preventDestroy() {
+	reported := map[string]bool{}
+	for _, c := range b.plan.Changes {
+		// A real server goes by an edit of its service, which stays.
+		if c.Key().Kind == state.KindDestination || c.Action == Forget || c.Action != Replace && !c.removal() {
+			continue
+		}
+		for _, r := range b.declaring(c.Host, c.Key(), c.Addresses) {
+			if !r.PreventDestroy || reported[r.Path] {
+				continue
+			}
+			reported[r.Path] = true
+			rng := r.Range
+			b.plan.Diagnostics = append(b.plan.Diagnostics, topology.Diagnostic{
+				Severity: topology.Error, Host: c.Host, Object: r.Path, Range: &rng, Summary: r.Path + " must not be destroyed",
+				Detail: "Its lifecycle block says prevent_destroy, but the plan takes away " + Title(c.Before) +
+					". Undo the change that asks for it, or take prevent_destroy away.",
+			})
 		}
 	}
+}
+
+// declaring are the resources of the configuration behind an object that goes,
+// by what they declare and by their names.
+func (b *builder) declaring(host string, key state.Key, addresses []string) []*topology.Resource {
+	var out []*topology.Resource
+	if w := b.hosts[host][key]; w != nil {
+		out = append(out, w.resources...)
+	}
+	for _, r := range b.in.Topology.Resources {
+		if slices.Contains(addresses, r.Path) && !slices.Contains(out, r) {
+			out = append(out, r)
+		}
+	}
+	return out
 }
 
 // sensitive names the attributes of the object that sensitive values went into.

@@ -264,13 +264,23 @@ func (d *declarer) add(r *topology.Resource, address string, w want) {
 		})
 		return
 	}
-	have.announce = have.announce || w.announce
-	if !slices.Contains(have.addresses, address) {
-		have.addresses = append(have.addresses, address)
-		slices.Sort(have.addresses)
+	w.resources, w.addresses = []*topology.Resource{r}, []string{address}
+	have.merge(&w)
+}
+
+// merge adds what an equal declaration says.
+func (w *want) merge(o *want) {
+	w.announce = w.announce || o.announce
+	for _, address := range o.addresses {
+		if !slices.Contains(w.addresses, address) {
+			w.addresses = append(w.addresses, address)
+		}
 	}
-	if !slices.Contains(have.resources, r) {
-		have.resources = append(have.resources, r)
+	slices.Sort(w.addresses)
+	for _, r := range o.resources {
+		if !slices.Contains(w.resources, r) {
+			w.resources = append(w.resources, r)
+		}
 	}
 }
 

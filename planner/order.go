@@ -206,14 +206,15 @@ func (g *graph) lastOf(w Wave) map[string]int {
 
 // safety adds what keeps traffic from hosts that are not ready for it.
 func (g *graph) safety(roles map[string]*role) {
-	gateways, servers, dropped := g.lastOf(WaveGateways), g.lastOf(WaveServersAdd), g.lastOf(WaveDirectorsDrop)
+	gateways, servers := g.lastOf(WaveGateways), g.lastOf(WaveServersAdd)
 	owner := owners(g.b.in.Topology)
 	for _, c := range g.changes {
 		if a, ok := either(c).(state.Address); ok && roles[c.Host].gateway && !c.removal() {
 			owner[a.IP.Addr()] = c.Host
 		}
 	}
-	directorsOf := map[string][]int{} // server → last removals on directors that drop it
+	// server → director → the last removal there of a destination on the server
+	directorsOf := map[string]map[string]int{}
 	for i, c := range g.changes {
 		switch o := either(c).(type) {
 		case state.Destination:
@@ -222,7 +223,10 @@ func (g *graph) safety(roles map[string]*role) {
 			}
 			if c.Wave == WaveDirectorsDrop {
 				server := owner[o.Address]
-				directorsOf[server] = append(directorsOf[server], dropped[c.Host])
+				if directorsOf[server] == nil {
+					directorsOf[server] = map[string]int{}
+				}
+				directorsOf[server][c.Host] = i
 			}
 		case state.Route:
 			if last, ok := gateways[owner[o.Via]]; ok && o.Via.IsValid() && c.Wave == WaveServersAdd {

@@ -35,7 +35,8 @@ type Host struct {
 	Name    string       `json:"name"`
 	Address string       `json:"address"`
 	SSH     topology.SSH `json:"ssh"`
-	// Digest is the SHA-256 of Observed and of the topology's claims there.
+	// Digest is the SHA-256 of Observed and of the claims on the topology's
+	// objects there.
 	Digest string `json:"digest,omitempty"`
 	// Error is why the host could not be read; it then has no changes.
 	Error string `json:"error,omitempty"`

@@ -14,7 +14,7 @@ import (
 // released plans an object that the topology claims and no longer declares.
 func (hp *hostPlanner) released(e state.Entry, claim state.Claim) {
 	live := hp.live[e.Key()]
-	c := Change{Addresses: claim.Addresses, Before: live, After: live, Action: Forget,
+	c := Change{Addresses: claim.Addresses, Before: live, After: live, Action: Forget, Sensitive: hp.secret(e.Key(), claim),
 		Claim: &state.ClaimChange{Drop: true, Claim: state.Claim{
 			Topology: claim.Topology, Addresses: claim.Addresses, Value: claim.Value}}}
 	if live == nil { // gone already
@@ -28,9 +28,13 @@ func (hp *hostPlanner) released(e state.Entry, claim state.Claim) {
 	}
 	if !hp.ours(claim, live) {
 		c.Hazards = append(c.Hazards, HazardChangedByHand)
+		is := ": it is " + Describe(live)
+		if len(c.Sensitive) > 0 {
+			is = ""
+		}
 		hp.diagnose(topology.Warning, claim.Addresses[0], nil,
 			fmt.Sprintf("%s on %s is left as it is", live.Key(), hp.host.Name),
-			fmt.Sprintf("It was changed by other hands: it is %s. lvsform forgets it and does not touch it.", Describe(live)))
+			fmt.Sprintf("It was changed by other hands%s. lvsform forgets it and does not touch it.", is))
 		hp.add(c)
 		return
 	}
@@ -39,6 +43,15 @@ func (hp *hostPlanner) released(e state.Entry, claim state.Claim) {
 		c.Hazards = append(c.Hazards, HazardConnections)
 	}
 	hp.add(c)
+}
+
+// secret names the attributes of an object that goes which were sensitive when
+// it was claimed, or are so by now.
+func (hp *hostPlanner) secret(key state.Key, claim state.Claim) []string {
+	now := sensitive(&want{resources: hp.b.declaring(hp.host.Name, key, claim.Addresses), addresses: claim.Addresses})
+	out := slices.Concat(claim.Sensitive, now)
+	slices.Sort(out)
+	return slices.Compact(out)
 }
 
 // undo sets what becomes of an object whose last claim goes: an object that
@@ -223,6 +236,15 @@ func stateAttributes(name string) []string {
 		return []string{"deprecated"}
 	}
 	return []string{name}
+}
+
+// ignoring returns the object with the attributes that its resources ignore taken
+// from another.
+func (w *want) ignoring(object, from state.Object) state.Object {
+	for _, r := range w.resources {
+		object = ignore(object, from, r.IgnoreChanges)
+	}
+	return object
 }
 
 // ignore returns the object with the attributes that ignore_changes names taken

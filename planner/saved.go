@@ -40,17 +40,19 @@ func scope(live Live, want desired, topologyName string) state.Objects {
 	return out
 }
 
-// digest is the SHA-256, in hex, of the observed objects and of the topology's
-// claims on the host.
+// digest is the SHA-256, in hex, of the observed objects, of the topology's
+// claims on the host, and of other topologies' claims on the same objects: what
+// becomes of an object depends on who else wants it.
 func digest(observed state.Objects, l state.Ledger, topologyName string) string {
 	h := sha256.New()
 	enc := json.NewEncoder(h)
 	for _, o := range observed {
 		enc.Encode(state.Boxed{Object: o}) //nolint:errcheck // a hash takes everything
 	}
+	keys := observed.ByKey()
 	for _, e := range l.Entries {
-		if c, ok := e.Claim(topologyName); ok {
-			enc.Encode(c) //nolint:errcheck
+		if _, mine := e.Claim(topologyName); mine || keys[e.Key()] != nil {
+			enc.Encode(e.Claims) //nolint:errcheck
 		}
 	}
 	return hex.EncodeToString(h.Sum(nil))
@@ -61,7 +63,7 @@ type Difference struct {
 	Host      string
 	Key       state.Key
 	Then, Now state.Object // nil: there was, or is, none
-	// Ledger: the topology's claims on the host changed; Key is then empty.
+	// Ledger: the claims on the topology's objects changed; Key is then empty.
 	Ledger bool
 }
 
@@ -73,7 +75,7 @@ func (d Difference) String() string {
 }
 
 // Stale compares hosts with what the plan saw. Hosts that the plan could not
-// read, and ones that it does not change, are left out.
+// read are left out.
 func (p *Plan) Stale(live map[string]Live) []Difference {
 	changed := map[string]map[state.Key]bool{}
 	for _, c := range p.Changes {

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"slices"
 
+	"github.com/lvsform/lvsform/state"
 	"github.com/lvsform/lvsform/topology"
 )
 
@@ -59,8 +60,7 @@ func (b *builder) withPrerequisites(keep map[string]bool) {
 		}
 		for _, id := range c.AfterIDs {
 			keep[id] = true
-			// A host's part of a stage is one transaction.
-			b.keepStage(keep, id)
+			b.keepBeside(keep, id)
 		}
 		for _, d := range b.plan.Changes[:i] {
 			if d.Host == c.Host && d.Action == Create && slices.ContainsFunc(c.Addresses, func(a string) bool {
@@ -72,13 +72,21 @@ func (b *builder) withPrerequisites(keep map[string]bool) {
 	}
 }
 
-func (b *builder) keepStage(keep map[string]bool, id string) {
+// keepBeside adds to keep what a change stands for that others wait for: it is
+// the last of all that makes its host ready, or of the destinations that go.
+func (b *builder) keepBeside(keep map[string]bool, id string) {
 	i := slices.IndexFunc(b.plan.Changes, func(c Change) bool { return c.ID == id })
 	if i < 0 {
 		return
 	}
+	last := b.plan.Changes[i]
+	server, drops := either(last).(state.Destination)
 	for _, d := range b.plan.Changes {
-		if d.Host == b.plan.Changes[i].Host && d.Stage == b.plan.Changes[i].Stage {
+		if d.Host != last.Host || d.Stage != last.Stage {
+			continue
+		}
+		other, destination := either(d).(state.Destination)
+		if !last.removal() || drops && destination && other.Address == server.Address {
 			keep[d.ID] = true
 		}
 	}

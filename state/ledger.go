@@ -36,6 +36,9 @@ type Claim struct {
 	// Addresses are the configuration addresses that declare the object, sorted.
 	Addresses []string `json:"addresses"`
 	Value     Boxed    `json:"value"`
+	// Sensitive names the attributes of Value that are not to be shown, sorted:
+	// also when the configuration that said so is gone.
+	Sensitive []string `json:"sensitive,omitempty"`
 }
 
 // Key is the key of the claimed object.
@@ -113,6 +116,7 @@ type ledgerJSON struct {
 type claimsJSON struct {
 	Values    Objects             `json:"values"`
 	Addresses map[string][]string `json:"addresses"` // by Key.String
+	Sensitive map[string][]string `json:"sensitive,omitempty"`
 }
 
 // MarshalJSON writes the claims topology by topology.
@@ -126,10 +130,13 @@ func (l Ledger) MarshalJSON() ([]byte, error) {
 		for _, c := range e.Claims {
 			t, ok := j.Topologies[c.Topology]
 			if !ok {
-				t.Addresses = map[string][]string{}
+				t.Addresses, t.Sensitive = map[string][]string{}, map[string][]string{}
 			}
 			t.Values = append(t.Values, c.Value.Object)
 			t.Addresses[key] = c.Addresses
+			if len(c.Sensitive) > 0 {
+				t.Sensitive[key] = c.Sensitive
+			}
 			j.Topologies[c.Topology] = t
 		}
 	}
@@ -157,7 +164,8 @@ func (l *Ledger) UnmarshalJSON(b []byte) error {
 				e = &Entry{Before: Boxed{before[key]}}
 				entries[key] = e
 			}
-			e.Claims = append(e.Claims, Claim{Topology: name, Addresses: addresses, Value: Boxed{value}})
+			e.Claims = append(e.Claims, Claim{Topology: name, Addresses: addresses, Value: Boxed{value},
+				Sensitive: t.Sensitive[key.String()]})
 		}
 	}
 	*l = Ledger{Version: j.Version, Members: j.Members}

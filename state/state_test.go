@@ -214,7 +214,8 @@ func TestLedgerSurvivesJSON(t *testing.T) {
 	for i, o := range every() {
 		for _, topology := range []string{"mail", "web"} {
 			claims = append(claims, state.ClaimChange{Before: state.Boxed{Object: []state.Object{o, nil}[i%2]},
-				Claim: state.Claim{Topology: topology, Addresses: []string{"x.y", "x.z"}, Value: state.Boxed{Object: o}}})
+				Claim: state.Claim{Topology: topology, Addresses: []string{"x.y", "x.z"}, Value: state.Boxed{Object: o},
+					Sensitive: [][]string{nil, {"value"}}[i%2]}})
 		}
 	}
 	want = want.Update(claims)

@@ -29,6 +29,7 @@ type stepJSON struct {
 	Change    bool     `json:"change,omitempty"` // the object changes, not its claim alone
 	Claim     string   `json:"claim,omitempty"`  // record or drop
 	Addresses []string `json:"addresses,omitempty"`
+	Sensitive []string `json:"sensitive,omitempty"`
 	Announce  bool     `json:"announce,omitempty"`
 }
 
@@ -58,6 +59,7 @@ func (j *beginJSON) add(s Step) error {
 			return fmt.Errorf("wire: step %s: claim of topology %q without a value, or in a transaction of %q", s.ID, c.Claim.Topology, j.Topology)
 		}
 		out.Claim, out.Key, out.Addresses = "record", value.Key().String(), c.Claim.Addresses
+		out.Sensitive = c.Claim.Sensitive
 		if c.Drop {
 			out.Claim = "drop"
 		}
@@ -144,7 +146,7 @@ func (x *sides) step(s stepJSON, topology string) (Step, error) {
 			return out, fmt.Errorf("wire: step %s: a claim without a value or an address", s.ID)
 		}
 		out.Claim = &state.ClaimChange{Drop: s.Claim == "drop",
-			Claim: state.Claim{Topology: topology, Addresses: s.Addresses, Value: state.Boxed{Object: value}}}
+			Claim: state.Claim{Topology: topology, Addresses: s.Addresses, Value: state.Boxed{Object: value}, Sensitive: s.Sensitive}}
 		if !out.Claim.Drop {
 			out.Claim.Before = state.Boxed{Object: x.before}
 			if x.found != nil {

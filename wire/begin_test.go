@@ -23,6 +23,11 @@ func drop(value state.Object) *state.ClaimChange {
 	return c
 }
 
+func secret(c *state.ClaimChange) *state.ClaimChange {
+	c.Claim.Sensitive = []string{"value"}
+	return c
+}
+
 func TestEveryFormOfStepSurvivesTheWay(t *testing.T) {
 	for name, step := range map[string]wire.Step{
 		"create":             {Change: &state.Change{After: sysctl("1")}, Claim: record(sysctl("1"), nil), Announce: true},
@@ -32,6 +37,7 @@ func TestEveryFormOfStepSurvivesTheWay(t *testing.T) {
 		"forget":             {Claim: drop(sysctl("1"))},
 		"delete":             {Change: &state.Change{Before: sysctl("1")}, Claim: drop(sysctl("1"))},
 		"restore":            {Change: &state.Change{Before: sysctl("1"), After: sysctl("0")}, Claim: drop(sysctl("1"))},
+		"sensitive":          {Claim: secret(record(sysctl("1"), nil))},
 		"without any claim":  {Change: &state.Change{Before: sysctl("1")}},
 		"drop of the target": {Change: &state.Change{Before: sysctl("1"), After: sysctl("0")}, Claim: drop(sysctl("0"))},
 	} {
