@@ -42,6 +42,9 @@ address "vip6" {
   host   = host.dir1
   ip     = "2001:db8::100/128"
   device = "eth0"
+  nodad  = true
+
+  preferred_lifetime = 0
 }
 route "far" {
   host = host.dir1
@@ -122,7 +125,7 @@ ipvsadm -d -t 192.0.2.100:80 -r 192.0.2.12`, []string{
 			"dir1 create ipvs_service udp/192.0.2.100:53",
 			"dir1 create link extra0",
 			"dir1 create route 254/198.51.100.0/24/0",
-			"dir1 create rule ipv4/1000/from=203.0.113.0/24/to=/fwmark=0/table=100",
+			"dir1 create rule ipv4/1000/from=203.0.113.0/24/to=all/fwmark=0/table=100",
 		}},
 		{"each object changed by hand", `
 sysctl -qw net.ipv4.conf.all.send_redirects=1
@@ -174,8 +177,9 @@ ipvsadm -a -t 192.0.2.100:80 -r 192.0.2.13 -m -w 3`, []string{
 	s.wantAsBefore(before)
 }
 
-// liveTable shows what everyKind declares, without what the kernel chooses.
-const liveTable = `ip -o address show dev eth0 | sort; ip -o link show extra0 | cut -d' ' -f2-3; ip route; ip rule
+// liveTable shows what everyKind declares, without what the kernel chooses, and
+// without who made a route: one that was replaced by hand keeps that mark.
+const liveTable = `ip -o address show dev eth0 | sort; ip -o link show extra0 | cut -d' ' -f2-3; ip route | sed 's/ proto [a-z]*//'; ip rule
 sysctl net.ipv4.ip_forward net.ipv4.conf.all.send_redirects; ipvsadm -Sn | sort; ipvsadm -Ln --thresholds | sort`
 
 // The plan's text names what drifted, with both values.

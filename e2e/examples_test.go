@@ -63,7 +63,7 @@ net.ipv4.conf.eth1.send_redirects = 0`)
 -a -t 203.0.113.110:80 -r 192.168.10.1:80 -m -w 1
 -a -t 203.0.113.110:80 -r 192.168.10.2:80 -m -w 1`)
 		for _, rs := range []string{"rs1", "rs2"} {
-			s.wantOn(rs, "ip route show default", "default via 192.168.10.254 dev eth0 proto static")
+			s.wantOn(rs, "ip route show default", "default via 192.168.10.254 dev eth0")
 		}
 		a := s.request("tcp", "203.0.113.110:80", 6)
 		for i := 2; i < len(a.By); i++ {
