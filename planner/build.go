@@ -142,7 +142,7 @@ func (hp *hostPlanner) declared(key state.Key, w *want) {
 	live := hp.live[key]
 	entry, claimed := hp.ledger[key]
 	claim, mine := entry.Claim(hp.b.plan.Topology)
-	object := hp.settle(w, live, claim, mine)
+	object := hp.settle(w, live, entry, mine)
 	if claimed && hp.contradicted(entry, object, w) {
 		return
 	}
@@ -182,15 +182,15 @@ func (hp *hostPlanner) declared(key state.Key, w *want) {
 }
 
 // settle fills what a declaration leaves open until the live host is known.
-func (hp *hostPlanner) settle(w *want, live state.Object, claim state.Claim, mine bool) state.Object {
+func (hp *hostPlanner) settle(w *want, live state.Object, entry state.Entry, mine bool) state.Object {
 	object := w.object
 	switch o := object.(type) {
 	case state.Address:
-		// An address that is there with another prefix length is taken as it
+		// An address that was there with another prefix length is taken as it
 		// is; one that got another length after it was claimed is drift.
 		if have, ok := live.(state.Address); ok && have.IP.Bits() != o.IP.Bits() {
-			recorded, _ := claim.Value.Object.(state.Address)
-			if !mine || recorded.IP == have.IP {
+			before, _ := entry.Before.Object.(state.Address)
+			if !mine || before.IP == have.IP {
 				o.IP = have.IP
 				object = o
 			}

@@ -212,6 +212,18 @@ func TestAnAddressWithAnotherPrefixIsAdoptedNotDoubled(t *testing.T) {
 	}
 }
 
+func TestAPrefixThatIsDeclaredAnewIsChanged(t *testing.T) {
+	top := webDR("rs1")
+	live := settle(t, top, bareAll(top))
+	find[*topology.Address](top, "address.vip").IP = netip.PrefixFrom(vip, 24)
+	want := "0 directors, add replace dir1:address eth0/172.18.20.128 [interrupts_connections]\n"
+	p := build(t, planner.Input{Topology: top, Live: live})
+	if diff := cmp.Diff(want, lines(p)); diff != "" {
+		t.Fatal(diff)
+	}
+	settle(t, top, live)
+}
+
 func TestAChangedDefaultRouteComesBackOnDestroy(t *testing.T) {
 	top := webDR("rs1")
 	top.Resources = append(top.Resources, &topology.Resource{Path: "route.gw", Host: "rs1",
