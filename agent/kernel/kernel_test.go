@@ -61,12 +61,12 @@ var index = regexp.MustCompile(`(?m)^\d+: `)
 // dump describes the namespace's network as ip-route and its kin see it, and
 // the sysctls that belong to it. The order among IPv6 addresses and routes,
 // where nothing is primary, is left out; so are IPv6's local routes, which the
-// kernel makes a little later than their addresses, and the IPv6 sysctls of
-// tunl0, which appear when it is first touched.
+// kernel makes a little later than their addresses, and what tunl0 gets
+// when it is first touched: a queue and IPv6 sysctls.
 func dump(t *testing.T) string {
 	t.Helper()
 	text := shell(t, `
-ip -4 -d -o -batch - <<END | sed 's/ qlen [0-9]*//; s/ permaddr [^ ]*//; s/[0-9]*sec/SEC/g'
+ip -4 -d -o -batch - <<END | sed 's/ qlen [0-9]*//; s/ permaddr [^ ]*//; /^[0-9]*: tunl0/s/ qdisc [^ ]*//; s/[0-9]*sec/SEC/g'
 link show
 addr show
 route show table all
