@@ -339,3 +339,17 @@ func TestMissingModuleAndSysctlAreErrors(t *testing.T) {
 		t.Error(diff)
 	}
 }
+
+func TestAnAddressWithoutALabelIsTheOneNamedAfterItsDevice(t *testing.T) {
+	for _, label := range []string{"", "eth0"} {
+		top := webDR("rs1")
+		find[*topology.Address](top, "address.vip").Label = label
+		live := bareAll(top)
+		l := live["dir1"]
+		l.Objects = append(l.Objects, state.Address{Device: "eth0", IP: vip32, Scope: "global"})
+		live["dir1"] = l
+		if got := lines(build(t, planner.Input{Topology: top, Live: live})); !strings.Contains(got, "adopt dir1:address eth0/172.18.20.128") {
+			t.Errorf("label %q:\n%s", label, got)
+		}
+	}
+}

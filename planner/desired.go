@@ -128,8 +128,8 @@ func (d *declarer) address(b *topology.Address) state.Address {
 		a.Scope = "global"
 	}
 	if b.IP.Addr().Is4() {
-		if a.Label == "" {
-			a.Label = b.Device
+		if a.Label == b.Device { // as it is without one
+			a.Label = ""
 		}
 		return a
 	}

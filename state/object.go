@@ -126,8 +126,8 @@ type Link struct {
 // Address is an IP address on an interface.
 type Address struct {
 	Device    string       `json:"device"`
-	IP        netip.Prefix `json:"ip"` // host bits kept: 192.0.2.7/24
-	Label     string       `json:"label,omitempty"`
+	IP        netip.Prefix `json:"ip"`              // host bits kept: 192.0.2.7/24
+	Label     string       `json:"label,omitempty"` // IPv4 only; "" is the device's name
 	Broadcast netip.Addr   `json:"broadcast,omitzero"`
 	Scope     string       `json:"scope"` // global, site, link, host
 	Peer      netip.Prefix `json:"peer,omitzero"`
