@@ -85,7 +85,7 @@ func TestModulesDeclare(t *testing.T) {
   port = 80
   directors    = { dir1 = { host = host.dir1, device = "enx00a0b0c0d0e0" } }
   real_servers = {}`, []string{
-			`dir1 address.vip["dir1"]: address 192.0.2.99/32 on enx00a0b0c0d0e0 labelled enx00a0b0c0d0e0`,
+			`dir1 address.vip["dir1"]: address 192.0.2.99/32 on enx00a0b0c0d0e0`,
 			`dir1 sysctl.forwarding["dir1"]: net.ipv4.ip_forward = 1`,
 			`dir1 sysctl.redirects["dir1"]: net.ipv4.conf.all.send_redirects = 0`,
 			`dir1 sysctl.redirects["dir1"]: net.ipv4.conf.default.send_redirects = 0`,

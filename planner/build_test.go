@@ -212,6 +212,28 @@ func TestAnAddressWithAnotherPrefixIsAdoptedNotDoubled(t *testing.T) {
 	}
 }
 
+// The kernel labels every IPv4 address with its device; hosts report such a
+// label as none.
+func TestALabelThatIsTheDevicesNameIsNone(t *testing.T) {
+	for _, label := range []string{"", "eth0"} {
+		top := webDR("rs1")
+		live := settle(t, top, bareAll(top))
+		find[*topology.Address](top, "address.vip").Label = label
+		reported := mutate(live, "dir1", func(o state.Object) state.Object {
+			if a, ok := o.(state.Address); ok && a.IP.Addr() == vip {
+				a.Label = ""
+				return a
+			}
+			return o
+		})
+		for _, c := range build(t, planner.Input{Topology: top, Live: reported}).Changes {
+			if c.Action != planner.Adopt {
+				t.Errorf("label %q: %s %s", label, c.Action, c.ID)
+			}
+		}
+	}
+}
+
 func TestAPrefixThatIsDeclaredAnewIsChanged(t *testing.T) {
 	top := webDR("rs1")
 	live := settle(t, top, bareAll(top))
