@@ -47,7 +47,6 @@ var thirdParty = []struct {
 	{"github.com/agext/levenshtein", []string{"hcl"}},
 	{"gopkg.in/yaml.v3", []string{"hcl"}},
 	{"golang.org/x/crypto/ssh", []string{"remote"}},
-	{"github.com/skeema/knownhosts", []string{"remote"}},
 	{"github.com/kevinburke/ssh_config", []string{"remote"}},
 	{"github.com/vishvananda/netlink", []string{"agent", "lab"}},
 	{"github.com/vishvananda/netns", []string{"agent", "lab"}},
