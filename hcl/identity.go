@@ -1,0 +1,41 @@
+package hcl
+
+import (
+	"slices"
+	"strings"
+)
+
+// identifying are the attributes that name a resource's kernel object: plans,
+// ids and errors show them, so they cannot be kept secret.
+func identifying(kind string) []string {
+	switch kind {
+	case "link":
+		return []string{"name"}
+	case "address":
+		return []string{"ip", "device"}
+	case "route":
+		return []string{"to", "table", "metric", "device"}
+	case "rule":
+		return []string{"from", "to", "fwmark", "table", "priority"}
+	case "virtual_service":
+		return []string{"protocol", "address", "port", "fwmark", "family"}
+	}
+	return nil
+}
+
+// secretIdentity reports sensitive values in attributes that plans have to show.
+func (m *module) secretIdentity(kind string, mk *marks, sensitive []string) {
+	for _, name := range sensitive {
+		attribute := name
+		if server, ok := strings.CutPrefix(name, "real_server."); ok {
+			attribute = server[strings.LastIndex(server, ".")+1:]
+			if strings.Contains(server, ".tunnel.") || attribute != "address" && attribute != "port" {
+				continue
+			}
+		} else if !slices.Contains(identifying(kind), name) {
+			continue
+		}
+		m.l.r.error(mk.ranges[name], "Sensitive "+attribute,
+			"Plans name the object by its "+attribute+", so it cannot come from a sensitive value. Use nonsensitive() if it may be shown.")
+	}
+}
