@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime/debug"
 	"strconv"
 	"strings"
 	"syscall"
@@ -127,6 +128,7 @@ func tableOnceRole(_ context.Context, args []string) error {
 	if err := up("lo", ""); err != nil { // else destinations are refused
 		return err
 	}
+	debug.SetGCPercent(400) // as the agent does
 	j := tableJob{agent: filepath.Join(args[0], "lvsform-agent"), want: largeTable(services, destinations)}
 	took, err := j.run(args[1])
 	if err != nil {
