@@ -163,6 +163,7 @@ func (hp *hostPlanner) declared(key state.Key, w *want) {
 			c.Hazards = append(c.Hazards, HazardConnections)
 		}
 	case mine && w.ignoring(claim.Value.Object, object) == object:
+		hp.renamed(claim, w)
 		return
 	default:
 		c.Action, c.After = Adopt, live
@@ -179,6 +180,18 @@ func (hp *hostPlanner) declared(key state.Key, w *want) {
 	}
 	hp.add(c)
 	hp.b.servers[hp.host.Name+":"+key.String()] = w.server
+}
+
+// renamed notes that other addresses than before declare an object.
+func (hp *hostPlanner) renamed(claim state.Claim, w *want) {
+	if slices.Equal(claim.Addresses, w.addresses) {
+		return
+	}
+	claim.Addresses = w.addresses
+	if hp.b.plan.Renamed == nil {
+		hp.b.plan.Renamed = map[string][]state.ClaimChange{}
+	}
+	hp.b.plan.Renamed[hp.host.Name] = append(hp.b.plan.Renamed[hp.host.Name], state.ClaimChange{Claim: claim})
 }
 
 // settle fills what a declaration leaves open until the live host is known.

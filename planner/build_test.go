@@ -48,8 +48,12 @@ func TestRenamingResourcesPlansNothing(t *testing.T) {
 	for _, r := range top.Resources {
 		r.Path = "module.renamed." + r.Path
 	}
-	if p := build(t, planner.Input{Topology: top, Live: live}); !p.Empty() {
+	p := build(t, planner.Input{Topology: top, Live: live})
+	if !p.Empty() {
 		t.Error(lines(p))
+	}
+	if n := len(p.Renamed["rs1"]); n != 4 {
+		t.Errorf("%d claims of rs1 get their new names, want 4", n)
 	}
 }
 

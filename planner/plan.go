@@ -17,17 +17,20 @@ const FormatVersion = "1.0"
 // Plan is the ordered set of changes that brings live hosts to the declared
 // topology. What is printed, saved and executed is this one value.
 type Plan struct {
-	FormatVersion  string               `json:"format_version"`
-	LvsformVersion string               `json:"lvsform_version"`
-	Topology       string               `json:"topology"`
-	Destroy        bool                 `json:"destroy,omitempty"`
-	Members        []string             `json:"members"` // managed hosts of the topology, sorted
-	Hosts          []Host               `json:"hosts"`   // managed hosts, sorted by name
-	Changes        []Change             `json:"changes"` // in the order in which apply makes them
-	Summary        Summary              `json:"summary"`
-	Outputs        []topology.Output    `json:"outputs,omitempty"`
-	Diagnostics    topology.Diagnostics `json:"diagnostics"`
-	Checks         topology.Diagnostics `json:"checks"`
+	FormatVersion  string   `json:"format_version"`
+	LvsformVersion string   `json:"lvsform_version"`
+	Topology       string   `json:"topology"`
+	Destroy        bool     `json:"destroy,omitempty"`
+	Members        []string `json:"members"` // managed hosts of the topology, sorted
+	Hosts          []Host   `json:"hosts"`   // managed hosts, sorted by name
+	Changes        []Change `json:"changes"` // in the order in which apply makes them
+	// Renamed are claims, by host, that only get other configuration addresses:
+	// no change, but apply records it, so that removed blocks find them.
+	Renamed     map[string][]state.ClaimChange `json:"renamed,omitempty"`
+	Summary     Summary                        `json:"summary"`
+	Outputs     []topology.Output              `json:"outputs,omitempty"`
+	Diagnostics topology.Diagnostics           `json:"diagnostics"`
+	Checks      topology.Diagnostics           `json:"checks"`
 }
 
 // Host is one host as the plan saw it.
@@ -226,10 +229,11 @@ func (p *Plan) summarise() {
 	p.Summary.Hosts = len(hosts)
 }
 
-// Redacted returns a copy for showing: sensitive values marshal as null and the
-// observed objects, which may hold them, are left out.
+// Redacted returns a copy for showing: sensitive values marshal as null, and the
+// observed objects and renamed claims, which may hold them, are left out.
 func (p *Plan) Redacted() *Plan {
 	out := *p
+	out.Renamed = nil
 	out.Hosts = slices.Clone(p.Hosts)
 	for i := range out.Hosts {
 		out.Hosts[i].Observed = nil

@@ -69,7 +69,7 @@ func newPresence(p *planner.Plan, live map[string]planner.Live) presence {
 
 // settle does the bookkeeping on the hosts whose changes are all made: where
 // nothing of the topology is left it leaves, and where the ledger names other
-// members it records the present ones.
+// members, or other addresses for a claim, it records the present ones.
 func (r *applyRun) settle(f *fleet, p *planner.Plan, in presence, report *apply.Report) topology.Diagnostics {
 	unfinished := map[string]bool{}
 	for _, change := range p.Changes {
@@ -83,8 +83,9 @@ func (r *applyRun) settle(f *fleet, p *planner.Plan, in presence, report *apply.
 		case report.Interrupted:
 		case in.leaving[m.name], p.Destroy && whole:
 			_, err = f.session(m.name).Leave(r.c.now, p.Topology)
-		case in.outdated[m.name]:
-			err = f.session(m.name).Begin(r.c.now, wire.Begin{Topology: p.Topology, Members: in.members}, nil)
+		case in.outdated[m.name] || len(p.Renamed[m.name]) > 0:
+			err = f.session(m.name).Begin(r.c.now, wire.Begin{Topology: p.Topology, Members: in.members,
+				Steps: renames(p.Renamed[m.name])}, nil)
 		}
 		if err != nil {
 			f.lose(m.name, err)
@@ -99,4 +100,13 @@ func (r *applyRun) settle(f *fleet, p *planner.Plan, in presence, report *apply.
 		}
 	}
 	return ds
+}
+
+// renames are steps that change nothing but the addresses of claims.
+func renames(claims []state.ClaimChange) []wire.Step {
+	var steps []wire.Step
+	for _, c := range claims {
+		steps = append(steps, wire.Step{ID: "rename " + c.Claim.Value.Key().String(), Claim: &c})
+	}
+	return steps
 }
