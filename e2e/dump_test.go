@@ -20,7 +20,7 @@ echo "-- routes"; ip -4 -d route show table all; ip -6 -d route show table all
 echo "-- rules"; ip -4 rule; ip -6 rule
 echo "-- ipvs"; ipvsadm -Sn; ipvsadm -Ln --thresholds; ipvsadm -Ln --timeout
 echo "-- nftables"; nft list ruleset
-echo "-- files"; find /var/lib/lvsform /run/lvsform /usr/local/libexec /etc/systemd /etc/sysctl.d /etc/modules-load.d -printf '%y %m %u %s %p\n' 2>/dev/null || true
+echo "-- files"; find /var/lib/lvsform /run/lvsform /usr/local/libexec /etc/systemd /etc/sysctl.d /etc/modules-load.d -printf '%y %m %u %p\n' 2>/dev/null || true
 echo "-- sysctls"; sysctl -a --pattern '^net\.' 2>/dev/null
 `
 
@@ -38,6 +38,9 @@ func (s *scene) dump(host string) string {
 	}
 	return kept.String()
 }
+
+// inOrder makes dumps comparable of hosts that got the same in another order.
+func inOrder(dump string) []string { return slices.Sorted(strings.Lines(dump)) }
 
 // dumps is every declared host.
 func (s *scene) dumps() map[string]string {

@@ -5,6 +5,8 @@ package e2e
 import (
 	"strings"
 	"testing"
+
+	"github.com/google/go-cmp/cmp"
 )
 
 // sharedHosts are those of several topologies.
@@ -59,7 +61,7 @@ func TestTopologiesShareSysctlsAndNothingElse(t *testing.T) {
 	s.write(`topology "one" {}` + sharedHosts + dr("b", "192.0.2.102"))
 	s.apply()
 	s.wantOn("rs1", arpSysctls, arpSet)
-	s.wantOn("rs1", "ip -o -4 address show dev lo | cut -d' ' -f2-5 | sort", "lo inet 127.0.0.1/8\nlo inet 192.0.2.102/32\nlo inet 192.0.2.103/32")
+	s.wantOn("rs1", "ip -o -4 address show dev lo | awk '{print $4}' | sort", "127.0.0.1/8\n192.0.2.102/32\n192.0.2.103/32")
 	s.wantOn("dir1", "ipvsadm -Sn | grep ^-A | sort", "-A -t 192.0.2.102:80 -s rr\n-A -t 192.0.2.103:80 -s rr")
 	s.wantAnswers()
 
@@ -153,7 +155,7 @@ sysctl "announce" {
 `)
 	s.wantDrift("address.vip on dir1 will be removed (it was there before lvsform)")
 	s.apply()
-	s.wantOn("dir1", "ip -o -4 address show dev eth0 | cut -d' ' -f2-5; ipvsadm -Sn | grep -c 192.0.2.100", "eth0 inet 192.0.2.9/24\n2")
+	s.wantOn("dir1", "ip -o -4 address show dev eth0 | awk '{print $4}'; ipvsadm -Sn | grep -c 192.0.2.100", "192.0.2.9/24\n2")
 	s.destroy()
 }
 
@@ -170,10 +172,9 @@ func TestRetiredHostIsCleaned(t *testing.T) {
 	retired = strings.Replace(retired, `address = "192.0.2.12"`, "address = \"192.0.2.12\"\n  retired = true", 1)
 	s.write(retired)
 	s.apply()
-	s.wantNoChanges()
 	s.wantAnswers()
-	if after := s.dump("rs2"); after != before["rs2"] {
-		t.Errorf("the retired host is not as it was:\n%s", after)
+	if diff := cmp.Diff(before["rs2"], s.dump("rs2")); diff != "" {
+		t.Errorf("the retired host is not as it was (-before +after):\n%s", diff)
 	}
 	head, tail, _ := strings.Cut(retired, `host "rs2" {`)
 	_, tail, _ = strings.Cut(tail, "}\n}\n")

@@ -62,18 +62,10 @@ func (s *scene) build() {
 		s.t.Fatal(err)
 	}
 	s.t.Cleanup(func() {
-		if s.t.Failed() {
-			s.t.Logf("the last words of the machine:\n%s", consoleTail())
-		}
 		if err := s.lab.Down(context.Background()); err != nil {
 			s.t.Error(err)
 		}
 	})
-}
-
-func consoleTail() string {
-	said, _ := os.ReadFile(filepath.Join(machine.Dir(), "console"))
-	return string(said[max(0, len(said)-1500):])
 }
 
 // inMachine runs shell lines beside the hosts.

@@ -9,6 +9,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/google/go-cmp/cmp"
 )
 
 func TestWhatLeavesTheConfigurationLeavesTheHosts(t *testing.T) {
@@ -19,11 +21,10 @@ sysctl "forward" {
   host     = host.dir1
   settings = { "net.ipv4.ip_forward" = 1 }
 }
-virtual_service "dns" {
+virtual_service "marked" {
   host      = host.dir1
-  protocol  = "udp"
-  address   = "192.0.2.9"
-  port      = 53
+  fwmark    = 7
+  family    = "ipv4"
   scheduler = "rr"
   forward   = "nat"
   real_server "rs1" { host = host.rs1 }
@@ -53,8 +54,8 @@ virtual_service "dns" {
 	s.write(head + a + b + service)
 	s.apply()
 	s.wantOn("dir1", "ipvsadm -Sn | grep -c ^-A; sysctl -n net.ipv4.ip_forward", "2\n1")
-	if got := s.dump("rs2"); got != whole {
-		t.Errorf("rs2 is not again what it was:\n%s", got)
+	if diff := cmp.Diff(inOrder(whole), inOrder(s.dump("rs2"))); diff != "" {
+		t.Errorf("rs2 is not again what it was (-before +after):\n%s", diff)
 	}
 
 	// A module.
