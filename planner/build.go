@@ -52,6 +52,7 @@ func Build(in Input) *Plan {
 			b.host(h)
 		}
 	}
+	b.unmanaged()
 	b.order()
 	b.selectChanges()
 	b.preventDestroy()
@@ -60,6 +61,25 @@ func Build(in Input) *Plan {
 		return cmp.Or(cmp.Compare(a.Host, b.Host), cmp.Compare(a.Summary, b.Summary))
 	})
 	return p
+}
+
+// unmanaged says of what is declared on unmanaged hosts that nobody makes it so.
+func (b *builder) unmanaged() {
+	declared := map[string]int{}
+	for _, r := range b.in.Topology.Resources {
+		declared[r.Host]++
+	}
+	for _, h := range b.in.Topology.Hosts {
+		if h.Managed || declared[h.Name] == 0 {
+			continue
+		}
+		rng := h.Range
+		b.plan.Diagnostics = append(b.plan.Diagnostics, topology.Diagnostic{
+			Severity: topology.Info, Host: h.Name, Object: h.Path, Range: &rng,
+			Summary: fmt.Sprintf("%s is not managed: what is declared on it is not applied", h.Name),
+			Detail:  fmt.Sprintf("Resources on it: %d. They have to be made so by hand; nothing checks that they are.", declared[h.Name]),
+		})
+	}
 }
 
 type builder struct {

@@ -347,6 +347,9 @@ func TestUnmanagedServerIsAHazard(t *testing.T) {
 	if got := lines(p); !strings.Contains(got, "172.18.20.11:80 [unverified]") || strings.Contains(got, " rs1:") {
 		t.Error(got)
 	}
+	if len(p.Diagnostics) != 1 || p.Diagnostics[0].Host != "rs1" || p.Diagnostics[0].Severity != topology.Info {
+		t.Errorf("nothing says that rs1 is left to others: %+v", p.Diagnostics)
+	}
 }
 
 func TestMissingModuleAndSysctlAreErrors(t *testing.T) {

@@ -58,7 +58,7 @@ func (c *cli) plan(ctx context.Context) error {
 		return err
 	}
 	c.showPlan(p, live)
-	if c.blocking(findings(p)) || len(errs) > 0 && !c.skippable(errs) {
+	if c.blocking(findings(p)) || len(errs) > 0 && (!c.skippable(errs) || len(live) == 0) {
 		c.notSaved()
 		return silent(exitError)
 	}
