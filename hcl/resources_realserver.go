@@ -80,8 +80,9 @@ func (o *object) port(s *topology.VirtualService, r *topology.RealServer) {
 }
 
 func (o *object) thresholds(r *topology.RealServer) {
-	upper, _ := o.whole("upper_threshold", 0, math.MaxUint32)
-	lower, _ := o.whole("lower_threshold", 0, math.MaxUint32)
+	// Kernels since 6.1 refuse more than an int holds.
+	upper, _ := o.whole("upper_threshold", 0, math.MaxInt32)
+	lower, _ := o.whole("lower_threshold", 0, math.MaxInt32)
 	r.Upper, r.Lower = uint32(upper), uint32(lower)
 	if r.Lower > r.Upper && !o.bad["upper_threshold"] {
 		o.l.r.check("LVS015", o.rangeOf("lower_threshold"), "Lower threshold above the upper one",

@@ -49,7 +49,6 @@ var thirdParty = []struct {
 	{"golang.org/x/crypto/ssh", []string{"remote"}},
 	{"github.com/kevinburke/ssh_config", []string{"remote"}},
 	{"github.com/vishvananda/netlink", []string{"agent", "lab"}},
-	{"github.com/vishvananda/netns", []string{"agent", "lab"}},
 	{"github.com/moby/ipvs", []string{"agent"}},
 	{"github.com/google/nftables", []string{"agent"}},
 	{"github.com/sergi/go-diff/", []string{"cmd/lvsform"}},
