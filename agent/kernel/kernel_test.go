@@ -61,12 +61,11 @@ var index = regexp.MustCompile(`(?m)^\d+: `)
 // dump describes the namespace's network as ip-route and its kin see it, and
 // the sysctls that belong to it. The order among IPv6 addresses and routes,
 // where nothing is primary, is left out; so are IPv6's local routes, which the
-// kernel makes a little later than their addresses, and what tunl0 gets
-// when it is first touched: a queue and IPv6 sysctls.
+// kernel makes a little later than their addresses.
 func dump(t *testing.T) string {
 	t.Helper()
 	text := shell(t, `
-ip -4 -d -o -batch - <<END | sed 's/ qlen [0-9]*//; s/ permaddr [^ ]*//; /^[0-9]*: tunl0/s/ qdisc [^ ]*//; s/[0-9]*sec/SEC/g'
+ip -4 -d -o -batch - <<END | sed 's/ qlen [0-9]*//; s/ permaddr [^ ]*//; s/[0-9]*sec/SEC/g'
 link show
 addr show
 route show table all
@@ -77,7 +76,7 @@ addr show
 route show table all
 rule show
 END
-cd /proc/sys/net; grep -sH . ipv4/ip_forward ipv4/conf/*/* ipv6/conf/*/* | grep -v "/stable_secret\|^ipv6/conf/tunl0/"`)
+cd /proc/sys/net; grep -sH . ipv4/ip_forward ipv4/conf/*/* ipv6/conf/*/* | grep -v /stable_secret`)
 	return index.ReplaceAllString(text, "")
 }
 

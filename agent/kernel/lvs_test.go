@@ -103,7 +103,8 @@ func TestDirectorIsAllOrNothing(t *testing.T) {
 	}
 	for n := 1; n <= len(director())+1; n++ {
 		t.Run(fmt.Sprint(n), func(t *testing.T) {
-			enter(t, foreign)
+			// The first use gives tunl0 a queue and IPv6 sysctls, for good.
+			enter(t, foreign+"ip link set tunl0 up; ip link set tunl0 down\n")
 			k := &faulty{Kernel: kernel.New(), failAt: n}
 			defer k.Close()
 			steps := found(t, k.Kernel, director())
