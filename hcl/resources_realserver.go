@@ -80,7 +80,7 @@ func (o *object) port(s *topology.VirtualService, r *topology.RealServer) {
 }
 
 func (o *object) thresholds(r *topology.RealServer) {
-	// Kernels since 6.1 refuse more than an int holds.
+	// Linux 6.1 refuses more than an int holds.
 	upper, _ := o.whole("upper_threshold", 0, math.MaxInt32)
 	lower, _ := o.whole("lower_threshold", 0, math.MaxInt32)
 	r.Upper, r.Lower = uint32(upper), uint32(lower)
