@@ -70,6 +70,7 @@ func (f *fleet) quickRound(ctx context.Context) error {
 		{rowSSH, f.ssh(), isDone, ""},
 		{rowFloor, f.floor("true"), undo, ""},
 		{rowSSHCurve, f.ssh("-oKexAlgorithms=curve25519-sha256"), isDone, ""},
+		{rowScript, f.ansible("script.yml"), isDone, ""},
 	} {
 		if f.Lvsform == "" && strings.HasPrefix(step.name, "lvsform") {
 			continue

@@ -30,7 +30,7 @@ type options struct {
 	Only    []string
 	Hosts   []int
 	Runs    int
-	Slow    bool // also the peers that take minutes
+	Slow    bool // also what takes minutes
 	Lvsform string
 	Agent   string
 }
@@ -112,7 +112,7 @@ func parse(args []string) (options, error) {
 	only := f.String("only", "growth,ipvs,fleet", "the parts to run, separated by commas")
 	hosts := f.String("hosts", "50,200", "fleet sizes, separated by commas")
 	runs := f.Int("runs", 5, "runs of each quick measurement; medians are printed")
-	slow := f.Bool("slow", true, "also measure the peers that take minutes")
+	slow := f.Bool("slow", true, "also measure Ansible's tasks, which take minutes")
 	lvsform := f.String("lvsform", "bin/lvsform", "the CLI to measure; empty: the peers alone")
 	agent := f.String("agent", "bin/lvsform-agent-linux-amd64", "the agent to measure")
 	if err := f.Parse(args); err != nil {

@@ -5,10 +5,8 @@ package main
 import (
 	"context"
 	_ "embed"
-	"errors"
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 )
@@ -81,12 +79,9 @@ func (f *fleet) mitogen() job {
 	return j
 }
 
-// slowPeers measures Ansible: a third as often on a small fleet, once on a large
+// slowPeers measures Ansible's tasks: a third as often on a small fleet, once on a large
 // one, where a run takes minutes.
 func (f *fleet) slowPeers(ctx context.Context) error {
-	if _, err := exec.LookPath("ansible-playbook"); err != nil {
-		return errors.New("ansible-playbook is missing: run make bench, which installs it")
-	}
 	runs := (f.Runs + 2) / 3
 	if len(f.hosts) > 100 {
 		runs = 1
@@ -97,7 +92,6 @@ func (f *fleet) slowPeers(ctx context.Context) error {
 			before string
 			job    job
 		}{
-			{rowScript, "true", f.ansible("script.yml")},
 			{rowTasks, undo, f.ansible("tasks.yml")},
 			{rowTasksSame, isDone, f.ansible("tasks.yml")},
 			{rowTasksCheck, isDone, f.ansible("tasks.yml", "--check")},
