@@ -149,23 +149,33 @@ func (s *Server) observe(q wire.Observe) (*wire.Observation, error) {
 	if err != nil {
 		return nil, err
 	}
-	query := txn.Query{Sysctls: slices.Clone(q.Sysctls), Modules: slices.Clone(q.Modules), Network: true, IPVS: true}
+	query := txn.Query{Sysctls: slices.Clone(q.Sysctls), Modules: slices.Clone(q.Modules),
+		Packages: slices.Clone(q.Packages), Units: slices.Clone(q.Units), Network: true, NFT: true, IPVS: true}
 	for _, e := range ledger.Entries {
 		switch key := e.Key(); key.Kind {
 		case state.KindSysctl:
 			query.Sysctls = append(query.Sysctls, key.ID)
 		case state.KindModule:
 			query.Modules = append(query.Modules, key.ID)
+		case state.KindPackage:
+			query.Packages = append(query.Packages, key.ID)
+		case state.KindUnit:
+			query.Units = append(query.Units, key.ID)
 		}
 	}
 	host, err := s.Kernel.Read(query)
 	if err != nil {
 		return nil, err
 	}
-	return &wire.Observation{
-		Objects: host.Objects, Ledger: ledger,
-		MissingModules: host.MissingModules, NoARP: host.NoARP,
-	}, nil
+	out := &wire.Observation{Objects: host.Objects, Ledger: ledger, MissingModules: host.MissingModules}
+	if q.Facts {
+		facts, err := s.Kernel.Facts()
+		if err != nil {
+			return nil, err
+		}
+		out.Facts = &facts
+	}
+	return out, nil
 }
 
 func (s *Server) begin(b wire.Begin, events *outbox) (*wire.Result, error) {

@@ -18,6 +18,7 @@ type Live struct {
 	Ledger  state.Ledger
 	// MissingModules were asked for and are not to be found on the host.
 	MissingModules []string
+	Facts          state.Facts
 }
 
 // Input is everything that a plan is made of.
@@ -112,7 +113,7 @@ func (b *builder) host(h *topology.Host) {
 	hp.missingModules(live.MissingModules)
 	hp.vanishedMembers(live.Ledger)
 	hp.plan()
-	out.Sysctls, out.Modules = b.hosts[h.Name].query()
+	out.Query = b.hosts[h.Name].query()
 	out.Observed = scope(live, b.hosts[h.Name], b.plan.Topology)
 	out.Digest = digest(out.Observed, live.Ledger, b.plan.Topology)
 	b.plan.Hosts = append(b.plan.Hosts, out)
@@ -140,6 +141,7 @@ func (hp *hostPlanner) plan() {
 			hp.released(hp.ledger[key], claim)
 		}
 	}
+	hp.extraServices()
 	hp.extraDestinations()
 }
 
@@ -174,6 +176,7 @@ func (hp *hostPlanner) declared(key state.Key, w *want) {
 		}
 		c.Action = Create
 	case key.Kind == state.KindModule:
+		hp.loadedOtherwise(object, live, w)
 		return // loaded, and nobody's
 	case object.Resolve(live) != live:
 		c.After = object.Resolve(live)
@@ -200,6 +203,18 @@ func (hp *hostPlanner) declared(key state.Key, w *want) {
 	}
 	hp.add(c)
 	hp.b.servers[hp.host.Name+":"+key.String()] = w.server
+}
+
+// loadedOtherwise warns of a module that is loaded with other parameters than
+// declared.
+func (hp *hostPlanner) loadedOtherwise(want, live state.Object, w *want) {
+	if want.Resolve(live) == live {
+		return
+	}
+	have, declared := live.(state.Module), want.(state.Module)
+	hp.diagnose(topology.Warning, w.addresses[0], hp.rangeOf(w),
+		fmt.Sprintf("%s on %s is loaded with %s, not with %s", have.Name, hp.host.Name, cmp.Or(have.Parameters, "its defaults"), declared.Parameters),
+		"A module takes its parameters only when it is loaded, and lvsform unloads none: it takes them when the host boots the next time.")
 }
 
 // renamed notes that other addresses than before declare an object.

@@ -27,8 +27,16 @@ func Attributes(o state.Object) []Attribute {
 
 func titleAttributes(k state.Kind) []string {
 	switch k {
-	case state.KindModule, state.KindSysctl, state.KindLink:
+	case state.KindPackage, state.KindModule, state.KindSysctl, state.KindLink, state.KindUnit:
 		return []string{"name"}
+	case state.KindFOU:
+		return []string{"family", "port"}
+	case state.KindMark:
+		return []string{"protocol", "address", "ports"}
+	case state.KindMasquerade:
+		return []string{"protocol", "vip", "port", "to"}
+	case state.KindSync:
+		return []string{"role"}
 	case state.KindAddress:
 		return []string{"ip"}
 	case state.KindRoute:
@@ -96,6 +104,8 @@ func Title(o state.Object) string {
 		return fmt.Sprintf("route %q", o.To)
 	case state.Rule:
 		return "rule"
+	case state.Timeouts:
+		return "ipvs_timeouts"
 	case state.Service:
 		return fmt.Sprintf("virtual_service %q", o.ServiceID)
 	case state.Destination:

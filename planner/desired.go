@@ -1,10 +1,12 @@
 package planner
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"net/netip"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/lvsform/lvsform/state"
@@ -99,6 +101,67 @@ func (d *declarer) resource(r *topology.Resource) {
 			FWMark: b.FWMark, Table: tableOrMain(b.Table)}})
 	case *topology.VirtualService:
 		d.service(r, b)
+	case *topology.Mark:
+		d.add(r, r.Path, want{object: state.Mark{Protocol: b.Protocol, Address: b.Address, Ports: ports(b.Ports), Mark: b.Mark}})
+	case *topology.Masquerade:
+		for _, to := range b.To {
+			d.add(r, r.Path, want{object: state.Masquerade{VIP: b.VIP, Protocol: b.Protocol, Port: b.Port, To: to, Source: b.Source}})
+		}
+	case *topology.IPVS:
+		d.ipvs(r, b)
+	case *topology.Package:
+		for _, name := range b.Names {
+			d.add(r, r.Path, want{object: state.Package{Name: name}})
+		}
+	case *topology.Service:
+		d.add(r, r.Path, want{object: state.Unit{Name: b.Name, Running: optional(b.Running), Enabled: optional(b.Enabled)}})
+	}
+}
+
+// ports writes ports as ipvsadm and nft take them: 80,443,8000-8100.
+func ports(ranges []topology.PortRange) string {
+	text := make([]string, len(ranges))
+	for i, r := range ranges {
+		text[i] = strconv.Itoa(int(r.First))
+		if r.Last != r.First {
+			text[i] += "-" + strconv.Itoa(int(r.Last))
+		}
+	}
+	return strings.Join(text, ",")
+}
+
+func optional[T comparable](v *T) state.Opt[T] {
+	if v == nil {
+		return state.Opt[T]{}
+	}
+	return state.Some(*v)
+}
+
+// What ipvsadm(8) and the kernel take for a sync daemon that does not say.
+const (
+	defaultSyncPort = 8848
+	defaultSyncTTL  = 1
+)
+
+func (d *declarer) ipvs(r *topology.Resource, b *topology.IPVS) {
+	ipvs := state.Module{Name: "ip_vs"}
+	if b.ConnectionTableBits != 0 {
+		ipvs.Parameters = "conn_tab_bits=" + strconv.Itoa(b.ConnectionTableBits)
+	}
+	d.add(r, r.Path, want{object: ipvs})
+	for _, name := range b.Modules {
+		d.module(r, name)
+	}
+	if t := b.Timeouts; t != nil {
+		d.add(r, r.Path, want{object: state.Timeouts{TCP: t.TCP, TCPFin: t.TCPFin, UDP: t.UDP}})
+	}
+	for _, s := range b.Sync {
+		o := state.Sync{Role: s.Role, Interface: s.Interface, ID: s.ID, Group: s.Group, Port: s.Port, TTL: s.TTL, MaxLength: s.MaxLength}
+		if !o.Group.IsValid() {
+			o.Group = netip.AddrFrom4([4]byte{224, 0, 0, 81})
+		}
+		o.Port, o.TTL = cmp.Or(o.Port, defaultSyncPort), cmp.Or(o.TTL, defaultSyncTTL)
+		d.add(r, r.Path, want{object: o})
 	}
 }
 
@@ -110,14 +173,13 @@ func (d *declarer) link(r *topology.Resource, b *topology.Link) {
 	if b.Kind == "existing" {
 		l.Kind = ""
 	}
-	if b.Up != nil {
-		l.Up = state.Some(*b.Up)
-	}
-	if b.MTU != nil {
-		l.MTU = state.Some(*b.MTU)
-	}
+	l.Up, l.MTU = optional(b.Up), optional(b.MTU)
 	if m, ok := linkModules[b.Kind]; ok {
 		d.module(r, m)
+	}
+	if b.FOU != nil {
+		d.module(r, "fou")
+		d.add(r, r.Path, want{object: state.FOU{Family: "ipv4", Port: b.FOU.Port, Protocol: b.FOU.Protocol}})
 	}
 	d.add(r, r.Path, want{object: l})
 }
@@ -249,6 +311,12 @@ func (d *declarer) add(r *topology.Resource, address string, w want) {
 		host[key] = &w
 		return
 	}
+	if m, ok := have.object.(state.Module); ok && m.Parameters == "" {
+		have.object = w.object // equal names; one may say how it is loaded
+	}
+	if have.object.Key().Kind == state.KindModule {
+		w.object = w.object.Resolve(have.object)
+	}
 	if have.object != w.object {
 		rng := r.Range
 		values := fmt.Sprintf("%s wants %s, but %s (%s) wants %s", address, Describe(w.object),
@@ -284,29 +352,37 @@ func (w *want) merge(o *want) {
 	}
 }
 
-// Queries names, for every managed host, the sysctls and modules that a plan
-// must observe there, sorted.
+// Queries names, for every managed host, what a plan must ask for by name.
 func Queries(t *topology.Topology) map[string]Names {
 	hosts, _ := declare(t)
 	out := make(map[string]Names, len(hosts))
 	for name, d := range hosts {
-		sysctls, modules := d.query()
-		out[name] = Names{Sysctls: sysctls, Modules: modules}
+		out[name] = d.query()
 	}
 	return out
 }
 
-// Names are what a plan must ask a host for by name.
-type Names struct{ Sysctls, Modules []string }
+// Names are what a plan must ask a host for by name; each is sorted.
+type Names struct {
+	Sysctls  []string `json:"sysctls,omitempty"`
+	Modules  []string `json:"modules,omitempty"`
+	Packages []string `json:"packages,omitempty"`
+	Units    []string `json:"services,omitempty"`
+}
 
-func (d desired) query() (sysctls, modules []string) {
+func (d desired) query() Names {
+	var n Names
 	for _, key := range slices.SortedFunc(maps.Keys(d), state.Key.Compare) {
 		switch key.Kind {
 		case state.KindSysctl:
-			sysctls = append(sysctls, key.ID)
+			n.Sysctls = append(n.Sysctls, key.ID)
 		case state.KindModule:
-			modules = append(modules, key.ID)
+			n.Modules = append(n.Modules, key.ID)
+		case state.KindPackage:
+			n.Packages = append(n.Packages, key.ID)
+		case state.KindUnit:
+			n.Units = append(n.Units, key.ID)
 		}
 	}
-	return sysctls, modules
+	return n
 }

@@ -84,7 +84,7 @@ func (r *role) wave(c Change) Wave {
 // modules and sysctls, or the VIP.
 func (r *role) serves(c Change) bool {
 	switch o := either(c).(type) {
-	case state.Service, state.Destination:
+	case state.Service, state.Destination, state.Timeouts, state.Sync, state.Mark, state.Masquerade:
 		return true
 	case state.Module:
 		return strings.HasPrefix(o.Name, "ip_vs")
@@ -124,37 +124,47 @@ func (r *role) rank(c Change) int {
 	if c.removal() {
 		// VIP first, so that no more requests come; sysctls last, so that no
 		// ARP question about the VIP is answered.
-		return slices.Index([]state.Kind{state.KindAddress, state.KindRoute, state.KindDestination, state.KindService,
-			state.KindRule, state.KindLink, state.KindModule, state.KindSysctl}, o.Key().Kind)
+		return slices.Index([]state.Kind{state.KindUnit, state.KindAddress, state.KindRoute, state.KindDestination, state.KindService,
+			state.KindMasquerade, state.KindMark, state.KindSync, state.KindTimeouts, state.KindRule, state.KindFOU,
+			state.KindLink, state.KindModule, state.KindSysctl, state.KindPackage}, o.Key().Kind)
 	}
 	vip := r.serves(c)
 	switch o := o.(type) {
-	case state.Module:
+	case state.Package:
 		return 0
-	case state.Link:
-		return 1
+	case state.Unit:
+		if !o.Running.Or(state.Some(true)).Value { // what is in the way goes first
+			return 1
+		}
+		return 14
+	case state.Module:
+		return 2
+	case state.Link, state.FOU:
+		return 3
 	case state.Sysctl:
 		// Writing ip_forward resets other sysctls, so they follow it.
 		if o.Name == "net.ipv4.ip_forward" || o.Name == "net.ipv6.conf.all.forwarding" {
-			return 2
-		}
-		return 3
-	case state.Address:
-		if vip {
-			return 9
-		}
-		return 4
-	case state.Route:
-		if vip {
-			return 10
+			return 4
 		}
 		return 5
-	case state.Rule:
+	case state.Address:
+		if vip {
+			return 12
+		}
 		return 6
-	case state.Service:
+	case state.Route:
+		if vip {
+			return 13
+		}
 		return 7
+	case state.Rule:
+		return 8
+	case state.Service:
+		return 10
+	case state.Destination:
+		return 11
 	}
-	return 8
+	return 9 // marks, source NAT, timeouts, sync daemons
 }
 
 // order puts the changes into the order of apply and fills in AfterIDs, Wave and

@@ -45,9 +45,7 @@ type Host struct {
 	Error string `json:"error,omitempty"`
 	// Observed holds the live objects that the topology declares or claims.
 	Observed state.Objects `json:"observed,omitempty"`
-	// Sysctls and Modules are the names to observe for Observed.
-	Sysctls []string `json:"sysctls,omitempty"`
-	Modules []string `json:"modules,omitempty"`
+	Query    Names         `json:"query"` // what to observe for Observed
 }
 
 // Action is what happens to an object; the words are Terraform's.

@@ -3,6 +3,7 @@ package planner
 import (
 	"cmp"
 	"fmt"
+	"maps"
 	"reflect"
 	"slices"
 	"strings"
@@ -62,6 +63,24 @@ func (hp *hostPlanner) undo(c *Change, claimed, before, live state.Object) {
 	_, isSysctl := live.(state.Sysctl)
 	value, _ := claimed.(state.Link)
 	d, isDestination := live.(state.Destination)
+	switch live.(type) {
+	case state.Package:
+		hp.diagnose(topology.Info, c.Addresses[0], nil, fmt.Sprintf("%s stays installed on %s", live.Key(), hp.host.Name),
+			"Other programs may have come to need it. Remove it by hand if nothing does.")
+		return
+	case state.Unit:
+		if before == nil { // it came with a package
+			return
+		}
+		hp.restore(c, live, before)
+		return
+	case state.Timeouts:
+		if before == nil {
+			before = state.DefaultTimeouts
+		}
+		hp.restore(c, live, before)
+		return
+	}
 	switch {
 	case before == nil && isLink && link.Fallback:
 		// The kernel's own link came with its module and stays with it.
@@ -121,6 +140,34 @@ func (hp *hostPlanner) removedBlock(claim state.Claim) bool {
 func within(address, parent string) bool {
 	rest, ok := strings.CutPrefix(address, parent)
 	return ok && (rest == "" || rest[0] == '.' || rest[0] == '[')
+}
+
+// extraServices plans the removal of services that nobody declared from tables
+// that are declared exclusive.
+func (hp *hostPlanner) extraServices() {
+	exclusive := hp.exclusive()
+	if len(exclusive) == 0 {
+		return
+	}
+	for _, key := range slices.SortedFunc(maps.Keys(hp.live), state.Key.Compare) {
+		s, ok := hp.live[key].(state.Service)
+		if _, claimed := hp.ledger[key]; !ok || claimed || hp.want[key] != nil {
+			continue
+		}
+		hp.add(Change{Addresses: exclusive, Before: s, Action: Delete,
+			Hazards: []Hazard{HazardExistedBefore, HazardConnections}})
+	}
+}
+
+// exclusive are the addresses of the ipvs blocks that claim the host's table.
+func (hp *hostPlanner) exclusive() []string {
+	var out []string
+	for _, r := range hp.b.in.Topology.Resources {
+		if b, ok := r.Body.(*topology.IPVS); ok && b.Exclusive && r.Host == hp.host.Name && !hp.b.in.Destroy && !hp.host.Retired {
+			out = append(out, r.Path)
+		}
+	}
+	return out
 }
 
 // extraDestinations plans the removal of destinations that nobody declared from

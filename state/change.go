@@ -35,6 +35,8 @@ func (c Change) Replaces() bool {
 		before := c.Before.(Link)
 		before.Up, before.MTU = after.Up, after.MTU
 		return before != after
+	case FOU, Sync, Masquerade:
+		return c.Before != c.After
 	}
 	return false
 }

@@ -27,14 +27,21 @@ func (o *Opt[T]) UnmarshalJSON(b []byte) error {
 // byKind holds objects in typed lists, and destinations as text below their
 // service: a table of ten thousand is then read in one cheap pass.
 type byKind struct {
+	Packages     []Package    `json:"package,omitempty"`
 	Modules      []Module     `json:"module,omitempty"`
 	Sysctls      []Sysctl     `json:"sysctl,omitempty"`
 	Links        []Link       `json:"link,omitempty"`
+	FOUs         []FOU        `json:"fou,omitempty"`
 	Addresses    []Address    `json:"address,omitempty"`
 	Routes       []Route      `json:"route,omitempty"`
 	Rules        []Rule       `json:"rule,omitempty"`
+	Marks        []Mark       `json:"mark,omitempty"`
+	Masquerades  []Masquerade `json:"masquerade,omitempty"`
+	Timeouts     []Timeouts   `json:"ipvs_timeouts,omitempty"`
+	Syncs        []Sync       `json:"ipvs_sync,omitempty"`
 	Services     []Service    `json:"ipvs_service,omitempty"`
 	Destinations destinations `json:"ipvs_destination,omitempty"`
+	Units        []Unit       `json:"service,omitempty"`
 }
 
 // MarshalJSON writes the objects as one list for each kind, in their order;
@@ -43,20 +50,34 @@ func (os Objects) MarshalJSON() ([]byte, error) {
 	var k byKind
 	for _, o := range os {
 		switch o := o.(type) {
+		case Package:
+			k.Packages = append(k.Packages, o)
 		case Module:
 			k.Modules = append(k.Modules, o)
 		case Sysctl:
 			k.Sysctls = append(k.Sysctls, o)
 		case Link:
 			k.Links = append(k.Links, o)
+		case FOU:
+			k.FOUs = append(k.FOUs, o)
 		case Address:
 			k.Addresses = append(k.Addresses, o)
 		case Route:
 			k.Routes = append(k.Routes, o)
 		case Rule:
 			k.Rules = append(k.Rules, o)
+		case Mark:
+			k.Marks = append(k.Marks, o)
+		case Masquerade:
+			k.Masquerades = append(k.Masquerades, o)
+		case Timeouts:
+			k.Timeouts = append(k.Timeouts, o)
+		case Sync:
+			k.Syncs = append(k.Syncs, o)
 		case Service:
 			k.Services = append(k.Services, o)
+		case Unit:
+			k.Units = append(k.Units, o)
 		case Destination:
 			k.Destinations.add(o)
 		default:
@@ -74,16 +95,23 @@ func (os *Objects) UnmarshalJSON(b []byte) error {
 		return err
 	}
 	*os = nil
+	appendAll(os, k.Packages)
 	appendAll(os, k.Modules)
 	appendAll(os, k.Sysctls)
 	appendAll(os, k.Links)
+	appendAll(os, k.FOUs)
 	appendAll(os, k.Addresses)
 	appendAll(os, k.Routes)
 	appendAll(os, k.Rules)
+	appendAll(os, k.Marks)
+	appendAll(os, k.Masquerades)
+	appendAll(os, k.Timeouts)
+	appendAll(os, k.Syncs)
 	appendAll(os, k.Services)
 	if err := k.Destinations.appendTo(os); err != nil {
 		return err
 	}
+	appendAll(os, k.Units)
 	seen := make(map[Key]bool, len(*os))
 	for _, o := range *os {
 		key := o.Key()
@@ -137,22 +165,36 @@ func (x *Boxed) UnmarshalJSON(b []byte) error {
 
 func decode(kind Kind, raw []byte) (Object, error) {
 	switch kind {
+	case KindPackage:
+		return decodeAs[Package](raw)
 	case KindModule:
 		return decodeAs[Module](raw)
 	case KindSysctl:
 		return decodeAs[Sysctl](raw)
 	case KindLink:
 		return decodeAs[Link](raw)
+	case KindFOU:
+		return decodeAs[FOU](raw)
 	case KindAddress:
 		return decodeAs[Address](raw)
 	case KindRoute:
 		return decodeAs[Route](raw)
 	case KindRule:
 		return decodeAs[Rule](raw)
+	case KindMark:
+		return decodeAs[Mark](raw)
+	case KindMasquerade:
+		return decodeAs[Masquerade](raw)
+	case KindTimeouts:
+		return decodeAs[Timeouts](raw)
+	case KindSync:
+		return decodeAs[Sync](raw)
 	case KindService:
 		return decodeAs[Service](raw)
 	case KindDestination:
 		return decodeAs[Destination](raw)
+	case KindUnit:
+		return decodeAs[Unit](raw)
 	}
 	return nil, fmt.Errorf("state: unknown kind %q", kind)
 }

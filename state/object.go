@@ -12,18 +12,26 @@ import (
 type Kind string
 
 const (
+	KindPackage     Kind = "package"
 	KindModule      Kind = "module"
 	KindSysctl      Kind = "sysctl"
 	KindLink        Kind = "link"
+	KindFOU         Kind = "fou"
 	KindAddress     Kind = "address"
 	KindRoute       Kind = "route"
 	KindRule        Kind = "rule"
+	KindMark        Kind = "mark"
+	KindMasquerade  Kind = "masquerade"
+	KindTimeouts    Kind = "ipvs_timeouts"
+	KindSync        Kind = "ipvs_sync"
 	KindService     Kind = "ipvs_service"
 	KindDestination Kind = "ipvs_destination"
+	KindUnit        Kind = "service"
 )
 
 // Kinds lists every kind, in the order in which a host is built up.
-var Kinds = []Kind{KindModule, KindSysctl, KindLink, KindAddress, KindRoute, KindRule, KindService, KindDestination}
+var Kinds = []Kind{KindPackage, KindModule, KindSysctl, KindLink, KindFOU, KindAddress, KindRoute, KindRule,
+	KindMark, KindMasquerade, KindTimeouts, KindSync, KindService, KindDestination, KindUnit}
 
 // Key is the kernel's identity of an object: two objects with one key cannot
 // exist beside each other on a host.
@@ -60,9 +68,9 @@ func kindRank(k Kind) int {
 	return len(Kinds)
 }
 
-// Object is one kernel object: one of Module, Sysctl, Link, Address, Route,
-// Rule, Service and Destination, never a pointer, so that == compares every
-// attribute. Counters are no part of an object.
+// Object is one object of a host: one of Package, Module, Sysctl, Link, FOU,
+// Address, Route, Rule, Mark, Masquerade, Timeouts, Sync, Service, Destination
+// and Unit, never a pointer, so that == compares every attribute. Counters are no part of an object.
 type Object interface {
 	Key() Key
 	// Resolve returns the object with the attributes that it leaves open
@@ -95,6 +103,9 @@ func (o Opt[T]) IsZero() bool { return !o.Set }
 // never unloaded.
 type Module struct {
 	Name string `json:"name"` // with underscores: ip_vs_wlc
+	// Parameters are those that it is loaded with, as modprobe(8) takes them:
+	// "conn_tab_bits=16". A declared "" accepts any.
+	Parameters string `json:"parameters,omitempty"`
 }
 
 // Sysctl is a kernel parameter.
@@ -276,12 +287,18 @@ func (d Destination) Key() Key {
 	return Key{KindDestination, string(netip.AddrPortFrom(d.Address, d.Port).AppendTo(b))}
 }
 
-func (m Module) Resolve(Object) Object      { return m }
 func (s Sysctl) Resolve(Object) Object      { return s }
 func (a Address) Resolve(Object) Object     { return a }
 func (r Rule) Resolve(Object) Object        { return r }
 func (s Service) Resolve(Object) Object     { return s }
 func (d Destination) Resolve(Object) Object { return d }
+
+func (m Module) Resolve(live Object) Object {
+	if have, ok := live.(Module); ok && m.Parameters == "" {
+		m.Parameters = have.Parameters
+	}
+	return m
+}
 
 func (l Link) Resolve(live Object) Object {
 	have, ok := live.(Link)

@@ -83,7 +83,7 @@ type Resource struct {
 }
 
 // Body is what a resource declares: one of *Sysctl, *Link, *Address, *Route,
-// *Rule and *VirtualService.
+// *Rule, *VirtualService, *Mark, *Masquerade, *IPVS, *Package and *Service.
 type Body interface {
 	// Type is the block's type in the language: `virtual_service`.
 	Type() string
@@ -104,6 +104,13 @@ type Link struct {
 	Local, Remote netip.Addr
 	Up            *bool
 	MTU           *int // bytes
+	FOU           *FOU
+}
+
+// FOU unwraps what comes to a UDP port, as a GUE real server needs it.
+type FOU struct {
+	Port     uint16
+	Protocol string // gue, ipip, ipv6 or gre
 }
 
 // Address is an IP address on an interface.
@@ -189,6 +196,63 @@ type Tunnel struct {
 	Checksum string // none, csum or remcsum
 }
 
+// Mark gives packets to an address and ports a firewall mark.
+type Mark struct {
+	Protocol string // tcp, udp or sctp
+	Address  netip.Addr
+	Ports    []PortRange // sorted, not overlapping
+	Mark     uint32      // not 0
+}
+
+// PortRange is a port, or several; both ends belong to it.
+type PortRange struct{ First, Last uint16 }
+
+// Masquerade gives the connections of a virtual service a source address of the
+// director on their way to its real servers (FullNAT).
+type Masquerade struct {
+	VIP      netip.Addr
+	Protocol string       // tcp, udp or sctp
+	Port     uint16       // of the VIP; 0: every port
+	To       []netip.Addr // the real servers; sorted
+	Source   netip.Addr   // zero: that of the interface towards the real server
+}
+
+// IPVS is what concerns a host's IPVS as a whole.
+type IPVS struct {
+	Timeouts *Timeouts
+	// ConnectionTableBits is the size of the connection table as a power of
+	// two, set when the module is loaded; 0: the kernel's choice.
+	ConnectionTableBits int
+	Modules             []string // beside those that follow from services: ip_vs_ftp, …
+	Sync                []Sync   // sorted by Role
+	Exclusive           bool     // services that nobody declares are removed
+}
+
+// Timeouts are how long idle connections are remembered; whole seconds, and
+// zero leaves one as it is.
+type Timeouts struct{ TCP, TCPFin, UDP time.Duration }
+
+// Sync is a connection synchronisation daemon; zero attributes are the kernel's
+// defaults.
+type Sync struct {
+	Role      string // master or backup
+	Interface string
+	ID        int // 0..255
+	Group     netip.Addr
+	Port      uint16
+	TTL       int
+	MaxLength int // bytes
+}
+
+// Package is packages that the host's package manager installs.
+type Package struct{ Names []string } // sorted
+
+// Service is a service of the host's init system.
+type Service struct {
+	Name             string // without a suffix: firewalld
+	Running, Enabled *bool  // nil: left as it is
+}
+
 // Removed drops the claims of a resource and leaves its objects on the hosts.
 type Removed struct {
 	From  string // a resource address or the prefix of one: `module.web`
@@ -209,3 +273,8 @@ func (*Address) Type() string        { return "address" }
 func (*Route) Type() string          { return "route" }
 func (*Rule) Type() string           { return "rule" }
 func (*VirtualService) Type() string { return "virtual_service" }
+func (*Mark) Type() string           { return "mark" }
+func (*Masquerade) Type() string     { return "masquerade" }
+func (*IPVS) Type() string           { return "ipvs" }
+func (*Package) Type() string        { return "package" }
+func (*Service) Type() string        { return "service" }

@@ -61,19 +61,25 @@ type Observe struct {
 	// ledger names. A sysctl that does not exist is left out of the answer.
 	Sysctls []string `json:"sysctls,omitempty"`
 	Modules []string `json:"modules,omitempty"`
+	// Packages and Units are the names to look at beside those that the ledger
+	// names. What is not installed is left out of the answer.
+	Packages []string `json:"packages,omitempty"`
+	Units    []string `json:"units,omitempty"`
+	// Facts asks for them.
+	Facts bool `json:"facts,omitempty"`
 }
 
-// Observation answers Observe. Objects holds the loaded modules and existing
-// sysctls asked for, and every link, address, route (but those of the local
-// table), rule, IPVS service and destination.
+// Observation answers Observe. Objects holds the loaded modules, existing
+// sysctls, installed packages and services asked for, and every link, fou port,
+// address, route (but those of the local table), rule, and all of IPVS and of
+// lvsform's nftables table.
 type Observation struct {
 	Objects state.Objects `json:"objects"`
 	Ledger  state.Ledger  `json:"ledger"`
 	// MissingModules are those asked for that are neither loaded nor to be
 	// found on the host.
-	MissingModules []string `json:"missing_modules,omitempty"`
-	// NoARP are the links that answer no ARP: loopback, tunnels.
-	NoARP []string `json:"noarp,omitempty"`
+	MissingModules []string     `json:"missing_modules,omitempty"`
+	Facts          *state.Facts `json:"facts,omitempty"`
 }
 
 // Begin changes the host: all steps in order, or none. The steps' kernel

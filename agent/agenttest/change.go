@@ -30,7 +30,7 @@ func (k *Kernel) change(c state.Change) error {
 		return k.changeAddress(c, o)
 	case state.Route:
 		return k.changeRoute(c, o)
-	case state.Rule:
+	case state.Rule, state.FOU, state.Mark, state.Masquerade, state.Package, state.Unit, state.Timeouts, state.Sync:
 		return k.putOrDrop(c)
 	case state.Service:
 		return k.changeService(c, o)

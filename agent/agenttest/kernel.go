@@ -44,6 +44,7 @@ type Kernel struct {
 	failAt  int      // changes until one fails; 0 is never
 	made    int      // changes made so far
 	spoken  []state.Address
+	facts   state.Facts
 }
 
 // NewKernel returns a kernel with these objects and the usual modules to load.
@@ -170,9 +171,6 @@ func (k *Kernel) Read(q txn.Query) (txn.Host, error) {
 		if asked(q, o) {
 			h.Objects = append(h.Objects, o)
 		}
-		if l, ok := o.(state.Link); ok && q.Network && noARP(l) {
-			h.NoARP = append(h.NoARP, l.Name)
-		}
 	}
 	for _, name := range q.Modules {
 		if k.get(state.Module{Name: name}.Key()) == nil && !slices.Contains(k.modules, name) {
@@ -180,12 +178,9 @@ func (k *Kernel) Read(q txn.Query) (txn.Host, error) {
 		}
 	}
 	slices.Sort(h.MissingModules)
-	slices.Sort(h.NoARP)
 	h.MissingModules = slices.Compact(h.MissingModules)
 	return h, nil
 }
-
-func noARP(l state.Link) bool { return l.Kind != "device" && l.Kind != "veth" || l.Name == "lo" }
 
 func asked(q txn.Query, o state.Object) bool {
 	switch o := o.(type) {
@@ -193,7 +188,13 @@ func asked(q txn.Query, o state.Object) bool {
 		return slices.Contains(q.Modules, o.Name)
 	case state.Sysctl:
 		return slices.ContainsFunc(q.Sysctls, func(pattern string) bool { return match(pattern, o.Name) })
-	case state.Service, state.Destination:
+	case state.Package:
+		return slices.Contains(q.Packages, o.Name)
+	case state.Unit:
+		return slices.Contains(q.Units, o.Name)
+	case state.Mark, state.Masquerade:
+		return q.NFT
+	case state.Timeouts, state.Sync, state.Service, state.Destination:
 		return q.IPVS
 	}
 	return q.Network
@@ -228,6 +229,20 @@ func (k *Kernel) Apply(changes []state.Change) (done int, err error) {
 		k.made++
 	}
 	return len(changes), nil
+}
+
+// Facts implements txn.Kernel.
+func (k *Kernel) Facts() (state.Facts, error) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return k.facts, nil
+}
+
+// SetFacts sets what Facts answers.
+func (k *Kernel) SetFacts(f state.Facts) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.facts = f
 }
 
 // Announce implements txn.Kernel.

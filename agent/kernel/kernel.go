@@ -61,12 +61,11 @@ func (k *Kernel) Read(q txn.Query) (h txn.Host, err error) {
 	}
 	h.Objects, h.MissingModules = append(modules, sysctls...), missing
 	if q.Network {
-		objects, noARP, err := k.network.Read()
+		objects, err := k.network.Read()
 		if err != nil {
 			return h, err
 		}
-		h.Objects, h.NoARP = append(h.Objects, objects...), noARP
-		slices.Sort(h.NoARP)
+		h.Objects = append(h.Objects, objects...)
 	}
 	// An absent ip_vs is an empty table.
 	if q.IPVS && ipvs.Loaded() {
@@ -110,6 +109,9 @@ func (k *Kernel) Apply(changes []state.Change) (done int, err error) {
 	}
 	return len(changes), nil
 }
+
+// Facts implements txn.Kernel.
+func (k *Kernel) Facts() (state.Facts, error) { return state.Facts{}, nil }
 
 // Announce implements txn.Kernel.
 func (k *Kernel) Announce(a state.Address) error { return k.network.Announce(a) }

@@ -39,22 +39,22 @@ func New(load func(module string) error) *Network {
 var errMoved = errors.New("the links keep changing")
 
 // Read reads all links, addresses, rules and routes but those of the local
-// table. noARP are the links that answer no ARP.
-func (n *Network) Read() (objects []state.Object, noARP []string, err error) {
+// table.
+func (n *Network) Read() (objects []state.Object, err error) {
 	const tries = 10
 	for range tries {
-		objects, noARP, err = n.readOnce()
+		objects, err = n.readOnce()
 		if !errors.Is(err, errMoved) {
 			break
 		}
 	}
-	return objects, noARP, err
+	return objects, err
 }
 
-func (n *Network) readOnce() (objects []state.Object, noARP []string, err error) {
+func (n *Network) readOnce() (objects []state.Object, err error) {
 	links, err := readLinks()
 	if err != nil {
-		return nil, nil, fmt.Errorf("read links: %w", err)
+		return nil, fmt.Errorf("read links: %w", err)
 	}
 	names := make(map[int]string, len(links))
 	seen := map[state.Key]bool{}
@@ -69,23 +69,20 @@ func (n *Network) readOnce() (objects []state.Object, noARP []string, err error)
 	for _, l := range links {
 		names[l.index] = l.link.Name
 		add(l.link, l.message)
-		if !l.arp {
-			noARP = append(noARP, l.link.Name)
-		}
 	}
 	if err := readAddresses(names, add); err != nil {
-		return nil, nil, fmt.Errorf("read addresses: %w", err)
+		return nil, fmt.Errorf("read addresses: %w", err)
 	}
 	n.siblings = map[routePlace]int{}
 	for _, family := range []uint8{unix.AF_INET, unix.AF_INET6} {
 		if err := n.readRoutes(family, names, add); err != nil {
-			return nil, nil, fmt.Errorf("read routes: %w", err)
+			return nil, fmt.Errorf("read routes: %w", err)
 		}
 		if err := readRules(family, add); err != nil {
-			return nil, nil, fmt.Errorf("read rules: %w", err)
+			return nil, fmt.Errorf("read rules: %w", err)
 		}
 	}
-	return objects, noARP, nil
+	return objects, nil
 }
 
 // Apply makes the changes in order and returns how many were made. Deleting

@@ -14,7 +14,10 @@ const (
 	groupModule group = iota
 	groupSysctl
 	groupNetwork
+	groupNFT
 	groupIPVS
+	groupPackage
+	groupUnit
 )
 
 func groupOf(k state.Kind) group {
@@ -23,8 +26,14 @@ func groupOf(k state.Kind) group {
 		return groupModule
 	case state.KindSysctl:
 		return groupSysctl
-	case state.KindService, state.KindDestination:
+	case state.KindTimeouts, state.KindSync, state.KindService, state.KindDestination:
 		return groupIPVS
+	case state.KindMark, state.KindMasquerade:
+		return groupNFT
+	case state.KindPackage:
+		return groupPackage
+	case state.KindUnit:
+		return groupUnit
 	}
 	return groupNetwork
 }

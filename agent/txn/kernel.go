@@ -14,6 +14,8 @@ type Kernel interface {
 	// first that failed; some that follow it may have been made as well, where
 	// they went to the kernel together. Deleting what is already gone succeeds.
 	Apply(changes []state.Change) (done int, err error)
+	// Facts reads what the checks look at beside objects.
+	Facts() (state.Facts, error)
 	// Announce tells the neighbours that this host now has the address. A
 	// device that has no neighbours to tell is no error.
 	Announce(a state.Address) error
@@ -23,10 +25,13 @@ type Kernel interface {
 type Query struct {
 	// Sysctls are names; one that does not exist is left out of the answer. A
 	// * stands for one whole part of a name: net.ipv4.conf.*.forwarding.
-	Sysctls []string
-	Modules []string // names with underscores
-	Network bool     // links, addresses, routes, rules
-	IPVS    bool     // services and destinations
+	Sysctls  []string
+	Modules  []string // names with underscores
+	Packages []string
+	Units    []string
+	Network  bool // links, fou ports, addresses, routes, rules
+	NFT      bool // marks and masquerades: lvsform's nftables table
+	IPVS     bool // timeouts, sync daemons, services and destinations
 }
 
 // Host is what was read: no key occurs twice, and the addresses of a device
@@ -36,5 +41,4 @@ type Host struct {
 	// MissingModules are those asked for that are neither loaded nor to be
 	// found on the host.
 	MissingModules []string
-	NoARP          []string // links that answer no ARP; with Query.Network
 }

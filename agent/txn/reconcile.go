@@ -143,16 +143,18 @@ func restoreRank(k state.Kind) int {
 		return 1
 	case state.KindSysctl:
 		return 2
-	case state.KindAddress:
+	case state.KindFOU, state.KindAddress:
 		return 3
 	case state.KindRoute:
 		return 4
 	case state.KindRule:
 		return 5
-	case state.KindService:
+	case state.KindMark, state.KindMasquerade, state.KindTimeouts, state.KindSync, state.KindService:
 		return 6
 	case state.KindDestination:
 		return 7
+	case state.KindUnit:
+		return 8
 	}
 	return 0
 }

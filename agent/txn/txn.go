@@ -83,6 +83,12 @@ func newRun(t Txn, b wire.Begin) *run {
 			r.query.Modules = append(r.query.Modules, key.ID)
 		case groupSysctl:
 			r.query.Sysctls = append(r.query.Sysctls, key.ID)
+		case groupPackage:
+			r.query.Packages = append(r.query.Packages, key.ID)
+		case groupUnit:
+			r.query.Units = append(r.query.Units, key.ID)
+		case groupNFT:
+			r.query.NFT = true
 		case groupNetwork:
 			r.query.Network = true
 		case groupIPVS:
@@ -253,10 +259,11 @@ func resolve(want, live state.Object) state.Object {
 }
 
 // stays tells whether a deleted object is one of those that remain: a module
-// is never unloaded, a sysctl keeps its value, a fallback link goes down.
+// is never unloaded and a package never removed, a sysctl keeps its value, a
+// fallback link goes down.
 func stays(before, live state.Object) bool {
 	switch live := live.(type) {
-	case state.Module, state.Sysctl:
+	case state.Module, state.Sysctl, state.Package, state.Unit, state.Timeouts:
 		return before.Key() == live.Key()
 	case state.Link:
 		return live.Fallback && !live.Up.Value

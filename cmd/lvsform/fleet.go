@@ -42,7 +42,7 @@ func planMachines(p *planner.Plan) []machine {
 	var out []machine
 	for _, h := range p.Hosts {
 		if h.Error == "" {
-			out = append(out, machine{h.Name, h.Address, h.SSH, planner.Names{Sysctls: h.Sysctls, Modules: h.Modules}})
+			out = append(out, machine{h.Name, h.Address, h.SSH, h.Query})
 		}
 	}
 	slices.SortFunc(out, func(a, b machine) int { return cmp.Compare(a.name, b.name) })
@@ -224,7 +224,8 @@ func (f *fleet) newObservations() *observations {
 func (o *observations) read(ctx context.Context) func(machine, *remote.Session) error {
 	return func(m machine, s *remote.Session) error {
 		o.f.progress.set(m.name, "reading")
-		seen, err := s.Observe(ctx, wire.Observe{Sysctls: m.query.Sysctls, Modules: m.query.Modules})
+		seen, err := s.Observe(ctx, wire.Observe{Sysctls: m.query.Sysctls, Modules: m.query.Modules,
+			Packages: m.query.Packages, Units: m.query.Units})
 		if err != nil {
 			return err
 		}

@@ -1,0 +1,44 @@
+package state
+
+import "net/netip"
+
+// Facts are what the checks look at beside objects. They are never changed.
+type Facts struct {
+	Listeners []Listener `json:"listeners,omitempty"` // sorted
+	// Filters are the base chains of the host's packet filter (nftables, also
+	// where iptables made them) that can drop packets, but lvsform's own.
+	Filters []Filter `json:"filters,omitempty"`
+}
+
+// Listener is a socket that takes connections or datagrams.
+type Listener struct {
+	Protocol string     `json:"protocol"` // tcp, udp or sctp
+	Address  netip.Addr `json:"address"`  // unspecified: every address
+	Port     uint16     `json:"port"`
+}
+
+// Filter is a base chain that can drop packets.
+type Filter struct {
+	Family string `json:"family"` // ip, ip6 or inet
+	Table  string `json:"table"`
+	Chain  string `json:"chain"`
+	Hook   string `json:"hook"` // input, forward, output, prerouting or postrouting
+	Drops  bool   `json:"drops,omitempty"`
+	// Verdicts are the chain's rules in order, with those of the chains that
+	// it jumps to in their place; what follows a rule that takes every packet
+	// is left out.
+	Verdicts []Verdict `json:"verdicts,omitempty"`
+}
+
+// Verdict is a rule of a packet filter as far as the checks understand it.
+type Verdict struct {
+	Accept bool `json:"accept"` // else it drops or rejects
+	// Protocol and Ports are what the rule matches; zero is any.
+	Protocol int         `json:"protocol,omitempty"` // IP protocol number
+	Ports    [][2]uint16 `json:"ports,omitempty"`    // destination port ranges, both ends in
+	// To is the destination that the rule matches; unset is any.
+	To netip.Prefix `json:"to,omitzero"`
+	// Partial says that the rule matches more than is told here (an
+	// interface, a connection state, a set, …): it may not apply.
+	Partial bool `json:"partial,omitempty"`
+}
