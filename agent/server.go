@@ -90,6 +90,9 @@ func (s *Server) answer(q wire.Request, events *outbox) wire.Response {
 		out.Result, err = s.begin(*q.Begin, events)
 	case q.Leave != nil:
 		out.Left, err = s.leave(*q.Leave)
+	case q.Connections != nil:
+		out.Connected = &wire.Connected{}
+		out.Connected.Destinations, err = s.Kernel.Connections(q.Connections.Services)
 	}
 	if err != nil {
 		return wire.Response{Error: asError(err)}
@@ -98,7 +101,7 @@ func (s *Server) answer(q wire.Request, events *outbox) wire.Response {
 }
 
 func countSet(q wire.Request) (n int) {
-	for _, set := range []bool{q.Lock != nil, q.Observe != nil, q.Begin != nil, q.Leave != nil} {
+	for _, set := range []bool{q.Lock != nil, q.Observe != nil, q.Begin != nil, q.Leave != nil, q.Connections != nil} {
 		if set {
 			n++
 		}

@@ -6,6 +6,7 @@ import (
 	"errors"
 
 	"github.com/lvsform/lvsform/planner"
+	"github.com/lvsform/lvsform/state"
 )
 
 // Host is what apply needs of one host: make a stage's changes as one
@@ -13,6 +14,8 @@ import (
 // wraps ErrStale, ErrRolledBack or ErrBroken where that is what happened.
 type Host interface {
 	Apply(ctx context.Context, changes []planner.Change, done func(id string)) error
+	// Connections counts the connections of the destinations of services.
+	Connections(ctx context.Context, services []state.ServiceID) ([]state.Connections, error)
 }
 
 var (
@@ -58,6 +61,9 @@ type Observer interface {
 	Done(c planner.Change)
 	Failed(host string, changes []planner.Change, err error)
 	Skipped(c planner.Change, because string)
+	// Draining tells how many connections a drained destination still has; zero
+	// ends it, as does its timeout.
+	Draining(c planner.Change, connections int)
 }
 
 // Complete tells whether every change was made.

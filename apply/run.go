@@ -57,7 +57,7 @@ func (r *run) stopped(ctx context.Context, w planner.Wave) bool {
 		r.interrupted = true
 		return true
 	}
-	return len(r.errs) > 0 && w >= planner.WaveDirectorsDrop && !r.plan.Destroy
+	return len(r.errs) > 0 && w >= planner.WaveMove && !r.plan.Destroy
 }
 
 // stage runs the changes of one stage, a transaction a host, and waits for all.
@@ -132,14 +132,12 @@ func (r *run) transaction(ctx context.Context, changes []planner.Change) {
 	}
 	r.observer.Started(host, changes)
 	err := r.apply(ctx, host, changes)
-	r.mu.Lock()
-	defer r.mu.Unlock()
 	if err == nil {
-		for _, c := range changes {
-			r.status[c.ID] = Done
-		}
+		r.made(ctx, host, changes)
 		return
 	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
 	r.errs[host] = err
 	for _, c := range changes {
 		if r.status[c.ID] == Done && !errors.Is(err, ErrBroken) {
@@ -149,6 +147,21 @@ func (r *run) transaction(ctx context.Context, changes []planner.Change) {
 		}
 	}
 	r.observer.Failed(host, changes, err)
+}
+
+// made notes a transaction's success, and waits for what it drains.
+func (r *run) made(ctx context.Context, host string, changes []planner.Change) {
+	r.mu.Lock()
+	for _, c := range changes {
+		r.status[c.ID] = Done
+	}
+	r.mu.Unlock()
+	if err := r.drain(ctx, host, changes); err != nil {
+		r.mu.Lock()
+		r.errs[host] = err
+		r.mu.Unlock()
+		r.observer.Failed(host, nil, err)
+	}
 }
 
 // apply hands the changes to the host. What has begun is finished, whatever

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/lvsform/lvsform/apply"
@@ -22,6 +23,8 @@ type journal struct {
 	calls  []string
 	fail   map[string]error // by host
 	before func(host string)
+	left   []int // connections of a drained destination, look by look
+	err    error // of looking
 }
 
 type host struct {
@@ -50,12 +53,27 @@ func (h host) Apply(_ context.Context, changes []planner.Change, done func(strin
 	return nil
 }
 
+func (h host) Connections(context.Context, []state.ServiceID) ([]state.Connections, error) {
+	h.j.mu.Lock()
+	defer h.j.mu.Unlock()
+	h.j.calls = append(h.j.calls, "look")
+	n := 0
+	if len(h.j.left) > 0 {
+		n, h.j.left = h.j.left[0], h.j.left[1:]
+	}
+	return []state.Connections{{Destination: old.Key().ID, Active: uint32(n), Inactive: 7}}, h.j.err
+}
+
+var old = state.Destination{Service: state.ServiceID{Protocol: "tcp", Address: netip.MustParseAddr("192.0.2.1"), Port: 80, Family: "ipv4"},
+	Address: netip.MustParseAddr("192.0.2.9"), Port: 80, Forward: "dr"}
+
 type silent struct{}
 
 func (silent) Started(string, []planner.Change)       {}
 func (silent) Done(planner.Change)                    {}
 func (silent) Failed(string, []planner.Change, error) {}
 func (silent) Skipped(planner.Change, string)         {}
+func (silent) Draining(planner.Change, int)           {}
 
 func change(id string, stage int, wave planner.Wave, after ...string) planner.Change {
 	name, _, _ := strings.Cut(id, ":")
@@ -152,5 +170,62 @@ func TestDestinationFollowsItsSkippedService(t *testing.T) {
 	r := run(context.Background(), p, &journal{fail: map[string]error{"a": apply.ErrRolledBack}})
 	if r.Changes["dir:d"] != apply.Skipped {
 		t.Errorf("%v", r.Changes)
+	}
+}
+
+// draining is a rolling change that takes new connections from the old server
+// before it goes.
+func draining(timeout time.Duration) *planner.Plan {
+	p := rolling()
+	drain := planner.Change{ID: "dir:drain", Host: "dir", Addresses: []string{"old"}, Stage: 2, Wave: planner.WaveDrain,
+		Action: planner.Update, Before: old, After: old, Drain: timeout}
+	p.Changes[5].Stage, p.Changes[6].Stage = 3, 4
+	p.Changes = slices.Insert(p.Changes, 5, drain)
+	return p
+}
+
+func TestADrainEndsWithTheLastConnection(t *testing.T) {
+	j := &journal{left: []int{2, 1}}
+	if r := run(context.Background(), draining(time.Hour), j); !r.Complete() {
+		t.Errorf("%+v", r)
+	}
+	if diff := cmp.Diff([]string{"dir:drain", "look", "look", "look", "dir:old", "old:vip"}, j.calls[3:]); diff != "" {
+		t.Error(diff)
+	}
+}
+
+func TestADrainEndsWithItsTime(t *testing.T) {
+	j := &journal{left: slices.Repeat([]int{1}, 1000)}
+	if r := run(context.Background(), draining(time.Nanosecond), j); !r.Complete() {
+		t.Errorf("%+v", r)
+	}
+}
+
+func TestAnInterruptedDrainTakesNothingAway(t *testing.T) {
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	j := &journal{left: slices.Repeat([]int{1}, 1000), before: func(name string) {
+		if name == "dir" {
+			cancel()
+		}
+	}}
+	p := draining(time.Hour)
+	p.Changes = p.Changes[5:] // the drain is the first transaction of the director
+	r := run(ctx, p, j)
+	if !r.Interrupted || r.Changes["dir:drain"] != apply.Done || r.Changes["dir:old"] != apply.NotStarted {
+		t.Errorf("%+v", r)
+	}
+}
+
+func TestADrainThatCannotBeWatchedTakesNothingAway(t *testing.T) {
+	r := run(context.Background(), draining(time.Hour), &journal{err: errors.New("broken pipe")})
+	want := map[string]apply.Status{"dir:drain": apply.Done, "dir:old": apply.NotStarted, "old:vip": apply.NotStarted}
+	for id, status := range want {
+		if r.Changes[id] != status {
+			t.Errorf("%s is %s, want %s", id, r.Changes[id], status)
+		}
+	}
+	if r.Complete() {
+		t.Error("it calls itself complete")
 	}
 }

@@ -41,7 +41,7 @@ func Build(in Input) *Plan {
 	p := &Plan{FormatVersion: FormatVersion, LvsformVersion: in.Version, Topology: t.Name, Destroy: in.Destroy,
 		Outputs: t.Outputs, Diagnostics: topology.Diagnostics{}, Checks: topology.Diagnostics{}}
 	p.Diagnostics = append(p.Diagnostics, diags...)
-	b := builder{in: in, plan: p, hosts: hosts, managed: map[string]bool{}, servers: map[string]string{}}
+	b := builder{in: in, plan: p, hosts: hosts, managed: map[string]bool{}, servers: map[string]string{}, owner: owners(t)}
 	for _, h := range t.Hosts {
 		if h.Managed {
 			p.Members = append(p.Members, h.Name)
@@ -54,6 +54,7 @@ func Build(in Input) *Plan {
 		}
 	}
 	b.unmanaged()
+	b.drains()
 	b.order()
 	b.selectChanges()
 	b.preventDestroy()
@@ -89,6 +90,10 @@ type builder struct {
 	hosts   map[string]desired
 	managed map[string]bool
 	servers map[string]string // of a destination's change, by id: the host that serves
+	owner   map[netip.Addr]string
+	// forwards is how declared destinations are reached.
+	forwards map[use]string
+	moving   map[string]bool // servers that change between NAT and another way of forwarding
 }
 
 // host plans one host.

@@ -28,16 +28,17 @@ func TestRemovingARealServerRemovesExactlyThat(t *testing.T) {
 	one := webDR("rs1")
 	one.Hosts = append(one.Hosts, &topology.Host{Name: "rs2", Address: netip.MustParseAddr("172.18.20.12"), Managed: true})
 	p := build(t, planner.Input{Topology: one, Live: both})
-	want := `0 directors, remove delete dir1:ipvs_destination tcp/172.18.20.128:80/172.18.20.12:80
-1 real servers, clean delete rs2:address lo/172.18.20.128
-1 real servers, clean delete rs2:route 254/172.18.20.128/32/0
-1 real servers, clean update rs2:sysctl net.ipv4.conf.all.arp_ignore
-1 real servers, clean update rs2:sysctl net.ipv4.conf.lo.arp_ignore
+	want := `0 directors, drain update dir1:drain ipvs_destination tcp/172.18.20.128:80/172.18.20.12:80
+1 directors, remove delete dir1:ipvs_destination tcp/172.18.20.128:80/172.18.20.12:80
+2 real servers, clean delete rs2:address lo/172.18.20.128
+2 real servers, clean delete rs2:route 254/172.18.20.128/32/0
+2 real servers, clean update rs2:sysctl net.ipv4.conf.all.arp_ignore
+2 real servers, clean update rs2:sysctl net.ipv4.conf.lo.arp_ignore
 `
 	if diff := cmp.Diff(want, lines(p)); diff != "" {
 		t.Error(diff)
 	}
-	if ids := p.Changes[1].AfterIDs; len(ids) != 1 || !strings.HasPrefix(ids[0], "dir1:ipvs_destination") {
+	if ids := p.Changes[2].AfterIDs; len(ids) != 1 || !strings.HasPrefix(ids[0], "dir1:ipvs_destination") {
 		t.Errorf("the real server is cleaned after %v, want after its destination", ids)
 	}
 }
@@ -129,8 +130,11 @@ func TestExtraDestinationIsDriftAndForeignServiceIsNot(t *testing.T) {
 		state.Destination{Service: foreign, Address: netip.MustParseAddr("172.18.20.99"), Port: 80, Weight: 1, Forward: "dr"})
 	live["dir1"] = l
 	p := build(t, planner.Input{Topology: top, Live: live})
-	if len(p.Changes) != 1 || p.Changes[0].Action != planner.Delete || p.Changes[0].Key() != extra.Key() {
-		t.Error(lines(p))
+	want := `0 directors, drain update dir1:drain ipvs_destination tcp/172.18.20.128:80/172.18.20.99:80
+1 directors, remove delete dir1:ipvs_destination tcp/172.18.20.128:80/172.18.20.99:80 [existed_before]
+`
+	if diff := cmp.Diff(want, lines(p)); diff != "" {
+		t.Error(diff)
 	}
 }
 

@@ -179,7 +179,11 @@ func (d *declarer) link(r *topology.Resource, b *topology.Link) {
 	}
 	if b.FOU != nil {
 		d.module(r, "fou")
-		d.add(r, r.Path, want{object: state.FOU{Family: "ipv4", Port: b.FOU.Port, Protocol: b.FOU.Protocol}})
+		family := "ipv4"
+		if b.Kind == "ip6tnl" { // what it unwraps comes in IPv6
+			family = "ipv6"
+		}
+		d.add(r, r.Path, want{object: state.FOU{Family: family, Port: b.FOU.Port, Protocol: b.FOU.Protocol}})
 	}
 	d.add(r, r.Path, want{object: l})
 }

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"slices"
+	"time"
 
 	"github.com/lvsform/lvsform/state"
 )
@@ -27,6 +28,7 @@ type changeJSON struct {
 	Wave            Wave               `json:"wave"`
 	Stage           int                `json:"stage"`
 	Announce        bool               `json:"announce,omitempty"`
+	DrainTimeout    string             `json:"drain_timeout,omitempty"` // as time.Duration writes it
 	Claim           *state.ClaimChange `json:"claim,omitempty"`
 }
 
@@ -37,6 +39,9 @@ func (c Change) MarshalJSON() ([]byte, error) {
 		Actions: c.Action.Actions(), Key: c.Key().ID,
 		Hazards: nonNil(c.Hazards), AfterIDs: nonNil(c.AfterIDs),
 		Wave: c.Wave, Stage: c.Stage, Announce: c.Announce, Claim: c.Claim,
+	}
+	if c.Drain > 0 {
+		j.DrainTimeout = c.Drain.String()
 	}
 	if c.redacted {
 		j.Claim = nil
@@ -94,6 +99,12 @@ func (c *Change) UnmarshalJSON(b []byte) error {
 	}
 	*c = Change{ID: j.ID, Addresses: j.Addresses, Host: j.Host, Hazards: j.Hazards, AfterIDs: j.AfterIDs,
 		Wave: j.Wave, Stage: j.Stage, Announce: j.Announce, Claim: j.Claim}
+	if j.DrainTimeout != "" {
+		var err error
+		if c.Drain, err = time.ParseDuration(j.DrainTimeout); err != nil || c.Drain <= 0 {
+			return fmt.Errorf("change %s: drain_timeout %q", j.ID, j.DrainTimeout)
+		}
+	}
 	switch {
 	case slices.Equal(j.Actions, Replace.Actions()):
 		c.Action = Replace

@@ -63,6 +63,10 @@ func (c Change) removal() bool {
 func (r *role) wave(c Change) Wave {
 	vip := r.serves(c)
 	switch {
+	case c.Drain > 0:
+		return WaveDrain
+	case r.gateway && c.stopsForwarding():
+		return WaveGatewaysDrop
 	case !r.director && c.removal():
 		return WaveServersDrop
 	case !r.director, r.server && !vip && ownPlumbing(c):
@@ -78,6 +82,13 @@ func (r *role) wave(c Change) Wave {
 		return WaveGateways
 	}
 	return WaveDirectorsAdd
+}
+
+// stopsForwarding tells whether a change switches forwarding off, which servers
+// behind a gateway need to the end.
+func (c Change) stopsForwarding() bool {
+	s, ok := c.After.(state.Sysctl)
+	return ok && s.Value == "0" && (s.Name == "net.ipv4.ip_forward" || s.Name == "net.ipv6.conf.all.forwarding")
 }
 
 // serves tells whether a change concerns the service itself: the IPVS table, its
@@ -175,8 +186,10 @@ func (b *builder) order() {
 	for i := range changes {
 		changes[i].Wave = roles[changes[i].Host].wave(changes[i])
 	}
+	b.moveWave()
 	slices.SortStableFunc(changes, func(x, y Change) int {
 		return cmp.Or(cmp.Compare(x.Wave, y.Wave), cmp.Compare(x.Host, y.Host),
+			cmp.Compare(number(x.removal()), number(y.removal())),
 			cmp.Compare(roles[x.Host].rank(x), roles[y.Host].rank(y)), x.Key().Compare(y.Key()))
 	})
 	g := graph{b: b, changes: changes, index: map[string]int{}, before: make([][]int, len(changes))}
@@ -184,8 +197,16 @@ func (b *builder) order() {
 		g.index[c.ID] = i
 	}
 	g.safety(roles)
+	g.moves()
 	g.declared()
 	b.plan.Changes = g.stages()
+}
+
+func number(b bool) int {
+	if b {
+		return 1
+	}
+	return 0
 }
 
 // graph holds, for each change, the changes that come before it.
@@ -296,6 +317,9 @@ func (g *graph) dependency(r *topology.Resource, dep string, i, j int) {
 	if g.changes[first].Wave <= g.changes[then].Wave {
 		g.edge(first, then)
 		return
+	}
+	if g.changes[first].Wave == WaveMove {
+		return // what its directors do with it waits for it
 	}
 	if c.removal() {
 		return // the safe order of removal needs no help

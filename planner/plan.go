@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"slices"
+	"time"
 
 	"github.com/lvsform/lvsform/state"
 	"github.com/lvsform/lvsform/topology"
@@ -93,19 +94,21 @@ const (
 	WaveGateways      Wave = iota // NAT directors become the gateway that servers will use
 	WaveServersAdd                // real servers get ready
 	WaveDirectorsAdd              // directors send traffic
+	WaveMove                      // real servers change between NAT and DR or TUN, one by one
+	WaveDrain                     // directors send no new connections to servers that go
 	WaveDirectorsDrop             // directors stop sending traffic
 	WaveServersDrop               // real servers are cleaned
 	WaveGatewaysDrop              // NAT directors stop being a gateway
 )
 
 func (w Wave) String() string {
-	return [...]string{"NAT gateways", "real servers, add", "directors, add",
+	return [...]string{"NAT gateways", "real servers, add", "directors, add", "real servers, move", "directors, drain",
 		"directors, remove", "real servers, clean", "NAT gateways, clean"}[w]
 }
 
 // waveNames are the waves in the plan's JSON.
 func waveNames() []string {
-	return []string{"gateways", "servers_add", "directors_add", "directors_remove", "servers_clean", "gateways_clean"}
+	return []string{"gateways", "servers_add", "directors_add", "servers_move", "directors_drain", "directors_remove", "servers_clean", "gateways_clean"}
 }
 
 // MarshalText writes the wave's name in the plan's JSON.
@@ -136,6 +139,9 @@ type Change struct {
 	Claim *state.ClaimChange
 	// Announce sends gratuitous ARP or neighbour advertisements.
 	Announce bool
+	// Drain is how long apply waits, when the change is made, until the
+	// destination has no more connections. Zero: it does not wait.
+	Drain time.Duration
 	// Sensitive names the attributes whose values are not shown.
 	Sensitive []string
 	Hazards   []Hazard
@@ -208,6 +214,9 @@ func (p *Plan) summarise() {
 	hosts := map[string]bool{}
 	for _, c := range p.Changes {
 		hosts[c.Host] = true
+		if c.Drain > 0 {
+			continue // a part of the change that follows
+		}
 		switch c.Action {
 		case Create:
 			p.Summary.Add++

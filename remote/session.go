@@ -9,6 +9,7 @@ import (
 	"sync"
 
 	"github.com/lvsform/lvsform/remote/agentbin"
+	"github.com/lvsform/lvsform/state"
 	"github.com/lvsform/lvsform/wire"
 )
 
@@ -103,6 +104,18 @@ func (s *Session) Leave(ctx context.Context, topology string) (wire.Left, error)
 	return *r.Left, nil
 }
 
+// Connections counts the connections of the destinations of services.
+func (s *Session) Connections(ctx context.Context, services []state.ServiceID) ([]state.Connections, error) {
+	r, err := s.call(ctx, "connections", wire.Request{Connections: &wire.Connections{Services: services}}, nil)
+	if err == nil && r.Connected == nil {
+		err = s.unexpected("connections")
+	}
+	if err != nil {
+		return nil, err
+	}
+	return r.Connected.Destinations, nil
+}
+
 // Close ends the agent and the connection. It waits for an agent that holds
 // the host's lock, so that the next command finds it free.
 func (s *Session) Close() error {
@@ -187,7 +200,7 @@ func (s *Session) send(g *guard, frame []byte) error {
 func checkResponse(r wire.Response) error {
 	n := 0
 	for _, set := range []bool{
-		r.Step != nil, r.Locked != nil, r.Observation != nil, r.Result != nil, r.Left != nil, r.Error != nil,
+		r.Step != nil, r.Locked != nil, r.Observation != nil, r.Result != nil, r.Left != nil, r.Connected != nil, r.Error != nil,
 	} {
 		n += boolInt(set)
 	}

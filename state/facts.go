@@ -17,6 +17,14 @@ type Listener struct {
 	Port     uint16     `json:"port"`
 }
 
+// Connections counts the connections of an IPVS destination, as ipvsadm(8) -Ln
+// shows them.
+type Connections struct {
+	Destination string `json:"destination"` // the ID of its key
+	Active      uint32 `json:"active"`      // established; for UDP always 0
+	Inactive    uint32 `json:"inactive"`
+}
+
 // Filter is a base chain that can drop packets.
 type Filter struct {
 	Family string `json:"family"` // ip, ip6 or inet

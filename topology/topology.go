@@ -166,7 +166,10 @@ type VirtualService struct {
 	SchedulerFlags []string // as ipvsadm(8) names them: sh-fallback, mh-port, flag-1, …
 	OnePacket      bool
 	Persistence    *Persistence
-	RealServers    []RealServer // sorted by Name
+	// DrainTimeout is how long the connections of a real server that goes get
+	// to end; nil: the planner decides.
+	DrainTimeout *time.Duration
+	RealServers  []RealServer // sorted by Name
 }
 
 // Persistence sends a client to the server that it had before.

@@ -31,6 +31,8 @@ type Request struct {
 	Observe *Observe `json:"observe,omitempty"`
 	Begin   *Begin   `json:"begin,omitempty"`
 	Leave   *Leave   `json:"leave,omitempty"`
+	// Connections asks for the connections of some services.
+	Connections *Connections `json:"connections,omitempty"`
 }
 
 // Response is one frame from the agent after Hello.
@@ -43,6 +45,7 @@ type Response struct {
 	Observation *Observation `json:"observation,omitempty"`
 	Result      *Result      `json:"result,omitempty"`
 	Left        *Left        `json:"left,omitempty"`
+	Connected   *Connected   `json:"connected,omitempty"`
 	Error       *Error       `json:"error,omitempty"`
 }
 
@@ -111,6 +114,16 @@ type StepEvent struct {
 
 // Result answers Begin: every step is done and recorded.
 type Result struct{}
+
+// Connections reads how many connections the destinations of services have.
+type Connections struct {
+	Services []state.ServiceID `json:"services"`
+}
+
+// Connected answers Connections: the destinations of those services that exist.
+type Connected struct {
+	Destinations []state.Connections `json:"destinations"`
+}
 
 // Leave ends a topology's presence on a host: its members are forgotten, and
 // when no claim of any topology is left the ledger and the agent's own file go.

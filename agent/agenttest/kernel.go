@@ -231,6 +231,19 @@ func (k *Kernel) Apply(changes []state.Change) (done int, err error) {
 	return len(changes), nil
 }
 
+// Connections implements txn.Kernel: no destination has any.
+func (k *Kernel) Connections(services []state.ServiceID) ([]state.Connections, error) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	var out []state.Connections
+	for _, o := range k.objects {
+		if d, ok := o.(state.Destination); ok && slices.Contains(services, d.Service) {
+			out = append(out, state.Connections{Destination: d.Key().ID})
+		}
+	}
+	return out, nil
+}
+
 // Facts implements txn.Kernel.
 func (k *Kernel) Facts() (state.Facts, error) {
 	k.mu.Lock()

@@ -127,6 +127,28 @@ func (t *Table) dumpDestinations(objects []state.Object, service state.ServiceID
 	return objects, atOnce, nil
 }
 
+// Connections counts the connections of the destinations of services; a service
+// that does not exist has none. Destinations that come or go meanwhile may be
+// missing.
+func (t *Table) Connections(services []state.ServiceID) ([]state.Connections, error) {
+	var out []state.Connections
+	for _, service := range services {
+		r, err := fromID(service)
+		if err != nil {
+			return nil, err
+		}
+		_, err = t.exchange(requestDestinations(t.family, &r), func(attrs []byte) error {
+			c, err := decodeConnections(attrs, service, r.AddressFamily)
+			out = append(out, c)
+			return err
+		})
+		if err != nil && !errors.Is(err, unix.ESRCH) {
+			return nil, fmt.Errorf("ipvs: read the connections of %s: %w", service, explainRead(err))
+		}
+	}
+	return out, nil
+}
+
 func explainRead(err error) error {
 	if errors.Is(err, unix.EPERM) {
 		return fmt.Errorf("needs root (CAP_NET_ADMIN): %w", err)

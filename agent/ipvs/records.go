@@ -7,6 +7,8 @@ import (
 	"fmt"
 
 	moby "github.com/moby/ipvs"
+
+	"github.com/lvsform/lvsform/state"
 )
 
 // Commands: IPVS_CMD_* of linux/ip_vs.h.
@@ -49,6 +51,8 @@ const (
 	dstWeight      = 4
 	dstUpper       = 5
 	dstLower       = 6
+	dstActive      = 7
+	dstInactive    = 8
 	dstFamily      = 11
 	dstTunnelType  = 13
 	dstTunnelPort  = 14
@@ -187,4 +191,28 @@ func (d *destination) decode(attrs []byte, family uint16) error {
 		}
 	}
 	return r.err
+}
+
+// decodeConnections reads the counters of connections that decode leaves out.
+func decodeConnections(attrs []byte, service state.ServiceID, family uint16) (state.Connections, error) {
+	var d destination
+	if err := d.decode(attrs, family); err != nil {
+		return state.Connections{}, err
+	}
+	object, err := toDestination(service, &d)
+	if err != nil {
+		return state.Connections{}, err
+	}
+	c := state.Connections{Destination: object.Key().ID}
+	attrs, err = nested(attrs, attrDest)
+	r := attrReader{rest: attrs, err: err}
+	for r.next() {
+		switch r.kind {
+		case dstActive:
+			c.Active = r.uint32()
+		case dstInactive:
+			c.Inactive = r.uint32()
+		}
+	}
+	return c, r.err
 }

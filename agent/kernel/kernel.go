@@ -93,6 +93,17 @@ func (k *Kernel) open() error {
 	return nil
 }
 
+// Connections implements txn.Kernel.
+func (k *Kernel) Connections(services []state.ServiceID) ([]state.Connections, error) {
+	if !ipvs.Loaded() {
+		return nil, nil
+	}
+	if err := k.open(); err != nil {
+		return nil, err
+	}
+	return k.table.Connections(services)
+}
+
 // Apply implements txn.Kernel.
 func (k *Kernel) Apply(changes []state.Change) (done int, err error) {
 	for from := 0; from < len(changes); {

@@ -16,6 +16,8 @@ type Kernel interface {
 	Apply(changes []state.Change) (done int, err error)
 	// Facts reads what the checks look at beside objects.
 	Facts() (state.Facts, error)
+	// Connections counts the connections of the destinations of services.
+	Connections(services []state.ServiceID) ([]state.Connections, error)
 	// Announce tells the neighbours that this host now has the address. A
 	// device that has no neighbours to tell is no error.
 	Announce(a state.Address) error

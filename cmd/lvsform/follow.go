@@ -44,11 +44,19 @@ func (f *follower) Done(c planner.Change) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.done[c.Host]++
-	f.progress.note(c.Host, fmt.Sprintf("%s %s (%s)", c.Address(), pastWords[c.Action], changeTitle(c)))
+	word := pastWords[c.Action]
+	if c.Drain > 0 {
+		word = "gets no new connections"
+	}
+	f.progress.note(c.Host, fmt.Sprintf("%s %s (%s)", c.Address(), word, changeTitle(c)))
 	f.progress.set(c.Host, fmt.Sprintf("%d of %d changes made", f.done[c.Host], f.total[c.Host]))
 	if f.done[c.Host] == f.total[c.Host] {
 		f.progress.end(c.Host, "done", true)
 	}
+}
+
+func (f *follower) Draining(c planner.Change, connections int) {
+	f.progress.set(c.Host, fmt.Sprintf("draining %s: %s left", changeTitle(c), view.Count(connections, "connection")))
 }
 
 // Failed leaves the cause to the report.
@@ -90,6 +98,8 @@ type event struct {
 	IDs     []string   `json:"ids,omitempty"`
 	Error   string     `json:"error,omitempty"`
 	Because string     `json:"because,omitempty"`
+
+	Connections *int `json:"connections,omitempty"`
 
 	*streamSummary
 }
@@ -145,6 +155,12 @@ func (s stream) Failed(host string, changes []planner.Change, err error) {
 	for _, c := range changes {
 		e.IDs = append(e.IDs, c.ID)
 	}
+	s.emit(e)
+}
+
+func (s stream) Draining(c planner.Change, connections int) {
+	e := changeEvent("draining", c)
+	e.Connections = &connections
 	s.emit(e)
 }
 

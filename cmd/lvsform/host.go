@@ -47,6 +47,14 @@ func (h *remoteHost) Apply(ctx context.Context, changes []planner.Change, done f
 	return nil
 }
 
+// Connections implements apply.Host.
+func (h *remoteHost) Connections(ctx context.Context, services []state.ServiceID) ([]state.Connections, error) {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	defer context.AfterFunc(h.now, cancel)()
+	return h.session.Connections(ctx, services)
+}
+
 // steps are changes as the agent takes them.
 func steps(changes []planner.Change) []wire.Step {
 	out := make([]wire.Step, len(changes))

@@ -102,7 +102,7 @@ func sameHeading(changes [][]planner.Change) int {
 	first := changes[0][0]
 	n := 1
 	for n < len(changes) && slices.Equal(changes[n][0].Addresses, first.Addresses) &&
-		changes[n][0].Action == first.Action && slices.Equal(changes[n][0].Hazards, first.Hazards) {
+		changes[n][0].Action == first.Action && changes[n][0].Drain == first.Drain && slices.Equal(changes[n][0].Hazards, first.Hazards) {
 		n++
 	}
 	return n
@@ -120,7 +120,11 @@ func heading(same []planner.Change, hosts []string) string {
 		}
 		addresses = append(addresses, common(each))
 	}
-	text := "# " + strings.Join(addresses, ", ") + " on " + hostList(hosts) + " will be " + words[same[0].Action]
+	what := words[same[0].Action]
+	if same[0].Drain > 0 {
+		what = "drained: no new connections, up to " + same[0].Drain.String() + " for the others"
+	}
+	text := "# " + strings.Join(addresses, ", ") + " on " + hostList(hosts) + " will be " + what
 	if hazards := hazardText(same[0].Hazards); hazards != "" {
 		text += " (" + hazards + ")"
 	}

@@ -1,0 +1,410 @@
+package check
+
+import (
+	"cmp"
+	"net/netip"
+	"slices"
+	"strconv"
+
+	"github.com/lvsform/lvsform/state"
+	"github.com/lvsform/lvsform/topology"
+)
+
+// world is the whole topology, indexed: every check costs what it looks at,
+// whatever the number of hosts.
+type world struct {
+	hosts    map[string]*machine
+	names    []string // of hosts, sorted
+	services []*service
+	vips     map[netip.Addr]bool // addresses of virtual services
+	// holders are the interfaces that answer for an address: those of NICs, not
+	// of lo, tunnels and dummies. In the order of hosts.
+	holders map[netip.Addr][]holder
+	// masqueraded are the real servers that see a director's address instead
+	// of the clients'.
+	masqueraded map[connection]map[netip.Addr]bool
+	changes     map[string][]Change // by host
+	found       topology.Diagnostics
+}
+
+// service is a virtual service of a director.
+type service struct {
+	*topology.VirtualService
+	resource *topology.Resource
+	director *machine
+	servers  []server
+}
+
+// server is a real server with its machine, nil outside the topology.
+type server struct {
+	*topology.RealServer
+	machine *machine
+}
+
+// connection is what a masquerade rule matches.
+type connection struct {
+	host     string
+	vip      netip.Addr
+	protocol string
+	port     uint16
+}
+
+// holder is an address on an interface of a host.
+type holder struct {
+	machine *machine
+	held
+}
+
+func newWorld(in Input) *world {
+	w := &world{hosts: map[string]*machine{}, vips: map[netip.Addr]bool{}, holders: map[netip.Addr][]holder{},
+		masqueraded: map[connection]map[netip.Addr]bool{}, changes: map[string][]Change{}}
+	declared := map[string][]*topology.Resource{}
+	retired := map[string]bool{}
+	for _, h := range in.Topology.Hosts {
+		retired[h.Name] = h.Retired
+	}
+	for _, r := range in.Topology.Resources {
+		if !retired[r.Host] {
+			declared[r.Host] = append(declared[r.Host], r)
+		}
+	}
+	for _, c := range in.Changes {
+		w.changes[c.Host] = append(w.changes[c.Host], c)
+	}
+	for _, h := range in.Topology.Hosts {
+		var observed *Host
+		if o, ok := in.Hosts[h.Name]; ok {
+			observed = &o
+		}
+		w.hosts[h.Name] = newMachine(h, declared[h.Name], observed)
+		w.names = append(w.names, h.Name)
+	}
+	slices.Sort(w.names)
+	w.holdAll()
+	for _, name := range w.names {
+		w.declare(w.hosts[name], retired)
+	}
+	return w
+}
+
+// holdAll notes which interfaces answer for which addresses.
+func (w *world) holdAll() {
+	for _, name := range w.names {
+		m := w.hosts[name]
+		own := false
+		for _, a := range m.addrs {
+			own = own || a.ip.Addr() == m.host.Address
+			if m.answers(a.device) {
+				w.holders[a.ip.Addr()] = append(w.holders[a.ip.Addr()], holder{m, a})
+			}
+		}
+		if !own && m.host.Address.IsValid() {
+			a := held{ip: netip.PrefixFrom(m.host.Address, m.host.Address.BitLen()), at: m.host.Range}
+			w.holders[m.host.Address] = append(w.holders[m.host.Address], holder{m, a})
+		}
+	}
+}
+
+// declare indexes the services and source NAT of a director.
+func (w *world) declare(m *machine, retired map[string]bool) {
+	for _, r := range m.resources {
+		switch b := r.Body.(type) {
+		case *topology.Masquerade:
+			c := connection{m.host.Name, b.VIP, b.Protocol, b.Port}
+			if w.masqueraded[c] == nil {
+				w.masqueraded[c] = map[netip.Addr]bool{}
+			}
+			for _, to := range b.To {
+				w.masqueraded[c][to] = true
+			}
+		case *topology.VirtualService:
+			s := &service{VirtualService: b, resource: r, director: m}
+			for i := range b.RealServers {
+				rs := &b.RealServers[i]
+				machine := w.hosts[rs.Host]
+				if rs.Host == "" {
+					machine = w.hostOf(rs.Address)
+				}
+				if machine == nil || !retired[machine.host.Name] {
+					s.servers = append(s.servers, server{rs, machine})
+				}
+			}
+			if b.Address.IsValid() {
+				w.vips[b.Address] = true
+			}
+			w.services = append(w.services, s)
+		}
+	}
+}
+
+// hostOf is the host that holds an address, or nil.
+func (w *world) hostOf(a netip.Addr) *machine {
+	if held := w.holders[a]; len(held) > 0 {
+		return held[0].machine
+	}
+	return nil
+}
+
+// holds tells whether a host answers for an address.
+func (w *world) holds(m *machine, a netip.Addr) bool {
+	return slices.ContainsFunc(w.holders[a], func(h holder) bool { return h.machine == m })
+}
+
+// masquerades tells whether a service has source NAT at all, and whether it has
+// it for a real server.
+func (w *world) masquerades(s *service, to netip.Addr) (some, this bool) {
+	for _, port := range [...]uint16{s.Port, 0} {
+		servers, ok := w.masqueraded[connection{s.director.host.Name, s.Address, s.Protocol, port}]
+		some, this = some || ok, this || servers[to]
+	}
+	return some, this
+}
+
+// held is an address of a host.
+type held struct {
+	device   string // "" is not known
+	ip       netip.Prefix
+	resource *topology.Resource // that declares it; nil: none
+	at       topology.Range
+}
+
+// machine is one host as it will be.
+type machine struct {
+	host      *topology.Host
+	resources []*topology.Resource
+	live      bool // it was observed; else facts and declarations are all there is
+	facts     state.Facts
+	addrs     []held
+	byAddr    map[netip.Addr][]int // in addrs
+	links     map[string]state.Link
+	declared  map[string]*topology.Resource // sysctls, by name
+	sysctls   map[string]string
+	routes    map[int]routes // by table
+	rules     []rule         // sorted by priority
+	used      map[state.Key]bool
+}
+
+func newMachine(h *topology.Host, resources []*topology.Resource, observed *Host) *machine {
+	m := &machine{host: h, resources: resources, live: observed != nil, byAddr: map[netip.Addr][]int{},
+		links: map[string]state.Link{}, declared: map[string]*topology.Resource{}, sysctls: map[string]string{},
+		routes: map[int]routes{}, used: map[state.Key]bool{}}
+	if observed != nil {
+		m.facts = observed.Facts
+		for _, o := range observed.Objects {
+			m.observe(o)
+		}
+	} else {
+		m.describe()
+	}
+	for _, r := range resources {
+		m.overlay(r)
+	}
+	m.settle()
+	return m
+}
+
+// describe takes the facts that the configuration states.
+func (m *machine) describe() {
+	for _, nic := range m.host.Interfaces {
+		for _, ip := range nic.Addresses {
+			m.hold(held{device: nic.Name, ip: ip, at: nic.Range})
+			if ip.Bits() < ip.Addr().BitLen() {
+				m.route(state.TableMain, route{to: ip.Masked(), device: nic.Name})
+			}
+		}
+	}
+	if via := m.host.Gateway; via.IsValid() {
+		at := m.host.Range
+		if r, ok := m.host.Attributes["gateway"]; ok {
+			at = r
+		}
+		m.route(state.TableMain, route{to: everywhere(via), via: via, at: at})
+	}
+}
+
+func everywhere(a netip.Addr) netip.Prefix {
+	if a.Is4() {
+		return netip.PrefixFrom(netip.IPv4Unspecified(), 0)
+	}
+	return netip.PrefixFrom(netip.IPv6Unspecified(), 0)
+}
+
+func (m *machine) observe(o state.Object) {
+	switch o := o.(type) {
+	case state.Address:
+		m.hold(held{device: o.Device, ip: o.IP})
+	case state.Link:
+		m.links[o.Name] = o
+	case state.Sysctl:
+		m.sysctls[o.Name] = o.Value
+	case state.Route:
+		m.route(o.Table, route{to: o.To.Masked(), via: o.Via, device: o.Device, metric: o.Metric, kind: o.Type, advmss: o.AdvMSS,
+			mtu: o.MTU, many: o.NextHops != "", protocol: o.Protocol, key: o.Key()})
+	case state.Rule:
+		m.rules = append(m.rules, rule{o, nil})
+	}
+}
+
+func (m *machine) hold(a held) {
+	m.byAddr[a.ip.Addr()] = append(m.byAddr[a.ip.Addr()], len(m.addrs))
+	m.addrs = append(m.addrs, a)
+}
+
+// overlay adds what a resource declares; of an observed host, which has it
+// already, it notes who declares it.
+func (m *machine) overlay(r *topology.Resource) {
+	switch b := r.Body.(type) {
+	case *topology.Sysctl:
+		for name, value := range b.Settings {
+			if !m.live {
+				m.sysctls[name] = value
+			}
+			m.declared[name] = r
+		}
+	case *topology.Link:
+		m.overlayLink(b)
+	case *topology.Address:
+		m.overlayAddress(r, b)
+	case *topology.Route:
+		n := route{to: b.To.Masked(), via: b.Via, device: b.Device, advmss: b.AdvMSS, mtu: b.MTU, resource: r, at: r.Range}
+		switch {
+		case b.Metric != nil:
+			n.metric = *b.Metric
+		case b.To.Addr().Is6():
+			n.metric = 1024 // IP6_RT_PRIO_USER of linux/ipv6_route.h
+		}
+		m.declareRoute(cmp.Or(b.Table, state.TableMain), n)
+	case *topology.Rule:
+		o := state.Rule{Family: b.Family, Priority: b.Priority, From: b.From, To: b.To, FWMark: b.FWMark, Table: cmp.Or(b.Table, state.TableMain)}
+		if i := slices.IndexFunc(m.rules, func(have rule) bool { return have.Rule == o }); i >= 0 {
+			m.rules[i].resource = r
+		} else if !m.live {
+			m.rules = append(m.rules, rule{o, r})
+		}
+	}
+}
+
+func (m *machine) overlayLink(b *topology.Link) {
+	l, ok := m.links[b.Name]
+	if m.live && ok {
+		return
+	}
+	l.Name = b.Name
+	if b.Kind != "existing" {
+		l.Kind = b.Kind
+	}
+	if b.Mode != "" {
+		l.Mode = b.Mode
+	}
+	if b.Up != nil {
+		l.Up = state.Some(*b.Up)
+	}
+	if b.MTU != nil {
+		l.MTU = state.Some(*b.MTU)
+	}
+	l.Local, l.Remote = b.Local, b.Remote
+	m.links[b.Name] = l
+}
+
+func (m *machine) overlayAddress(r *topology.Resource, b *topology.Address) {
+	for _, i := range m.byAddr[b.IP.Addr()] {
+		if m.addrs[i].device == b.Device {
+			m.addrs[i].resource, m.addrs[i].at = r, rangeOf(r, "ip")
+			return
+		}
+	}
+	if m.live {
+		return // it is not made, for a reason that the plan tells
+	}
+	m.hold(held{device: b.Device, ip: b.IP, resource: r, at: rangeOf(r, "ip")})
+	if b.Device != "lo" && b.IP.Bits() < b.IP.Addr().BitLen() {
+		m.route(state.TableMain, route{to: b.IP.Masked(), device: b.Device})
+	}
+}
+
+// settle sorts the rules, and adds those that every host has where they are not
+// known.
+func (m *machine) settle() {
+	for _, family := range []string{"ipv4", "ipv6"} {
+		if !slices.ContainsFunc(m.rules, func(r rule) bool {
+			return r.Family == family && r.Table == state.TableMain && !r.From.IsValid() && !r.To.IsValid()
+		}) {
+			m.rules = append(m.rules, rule{state.Rule{Family: family, Priority: 32766, Table: state.TableMain}, nil})
+		}
+	}
+	slices.SortStableFunc(m.rules, func(a, b rule) int { return cmp.Compare(a.Priority, b.Priority) })
+}
+
+// knowsAddresses tells whether the addresses that are known of the host are all
+// that matter: it was observed, or its facts are stated, or it is told what to add.
+func (m *machine) knowsAddresses() bool { return m.live || len(m.addrs) > 0 }
+
+// deviceOf is the interface that has an address; "" is not known.
+func (m *machine) deviceOf(a netip.Addr) string {
+	for _, i := range m.byAddr[a] {
+		return m.addrs[i].device
+	}
+	return ""
+}
+
+// holdsOn returns the address on any interface.
+func (m *machine) has(a netip.Addr) (held, bool) {
+	for _, i := range m.byAddr[a] {
+		return m.addrs[i], true
+	}
+	return held{}, false
+}
+
+// networkOf is the widest known prefix of an address's interface; false where
+// it is not known.
+func (m *machine) networkOf(a netip.Addr) (netip.Prefix, bool) {
+	for _, i := range m.byAddr[a] {
+		if p := m.addrs[i].ip; p.Bits() < a.BitLen() {
+			return p.Masked(), true
+		}
+	}
+	return netip.Prefix{}, false
+}
+
+// answers tells whether an interface takes part in ARP or neighbour discovery
+// for the addresses on it.
+func (m *machine) answers(device string) bool {
+	switch device {
+	case "lo", "tunl0", "sit0", "ip6tnl0", "gre0", "ip6gre0", "dummy0":
+		return false
+	}
+	switch m.links[device].Kind {
+	case "dummy", "ipip", "ip6tnl", "sit", "gre", "ip6gre":
+		return false
+	}
+	return true
+}
+
+// sysctl returns a parameter's value; false where it is not known.
+func (m *machine) sysctl(name string) (int, bool) {
+	m.used[state.Sysctl{Name: name}.Key()] = true
+	n, err := strconv.Atoi(m.sysctls[name])
+	return n, err == nil
+}
+
+// conf returns a parameter of an interface, or of all. An interface that is not
+// there yet begins with the default's.
+func (m *machine) conf(family, device, name string) (int, bool) {
+	prefix := "net." + family + ".conf."
+	n, ok := m.sysctl(prefix + sysctlDevice(device) + "." + name)
+	if _, exists := m.links[device]; !ok && m.live && len(m.links) > 0 && !exists && device != "all" {
+		return m.sysctl(prefix + "default." + name)
+	}
+	return n, ok
+}
+
+// sysctlDevice writes an interface name as a part of a parameter's name.
+func sysctlDevice(device string) string {
+	b := []byte(device)
+	for i := range b {
+		if b[i] == '.' {
+			b[i] = '/'
+		}
+	}
+	return string(b)
+}
