@@ -24,6 +24,10 @@ type directory struct {
 	fsys fs.FS  // nil: the file system of the machine
 	dir  string // path in fsys, or on the machine
 	name string // how it is shown: `.`, `./modules/web`, `lvsform://dr`
+	// repo is the repository that the directory belongs to, if it was fetched,
+	// and inside its path there.
+	repo   *checkout
+	inside string
 }
 
 // shown is the file name that messages use.

@@ -138,6 +138,12 @@ func (o *object) host(name string) (string, netip.Addr) {
 	if !ok {
 		return "", netip.Addr{}
 	}
+	host, addr, _ := o.hostValue(name, v)
+	return host, addr
+}
+
+// hostValue is host for a value inside an argument.
+func (o *object) hostValue(name string, v cty.Value) (string, netip.Addr, bool) {
 	ty := v.Type()
 	if !ty.IsObjectType() || !ty.HasAttribute("name") || ty.AttributeType("name") != cty.String {
 		hint := "Write host = host.NAME."
@@ -148,17 +154,17 @@ func (o *object) host(name string) (string, netip.Addr) {
 			hint = "A host block with for_each or count has several: write host = host.NAME[\"key\"], or host.NAME[each.key]."
 		}
 		o.fail(name, "Invalid host", "A host is expected here, not %s. %s", ty.FriendlyName(), hint)
-		return "", netip.Addr{}
+		return "", netip.Addr{}, false
 	}
 	hostName := v.GetAttr("name")
 	if hostName.IsNull() {
 		o.fail(name, "Invalid host", "The host's name is null.")
-		return "", netip.Addr{}
+		return "", netip.Addr{}, false
 	}
 	o.l.hostRefs = append(o.l.hostRefs, hostRef{hostName.AsString(), o.rangeOf(name)})
 	var addr netip.Addr
 	if ty.HasAttribute("address") && ty.AttributeType("address") == cty.String && !v.GetAttr("address").IsNull() {
 		addr, _ = netip.ParseAddr(v.GetAttr("address").AsString())
 	}
-	return hostName.AsString(), addr
+	return hostName.AsString(), addr, true
 }

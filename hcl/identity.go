@@ -10,13 +10,23 @@ import (
 func identifying(kind string) []string {
 	switch kind {
 	case "link":
-		return []string{"name"}
+		return []string{"name", "fou.port"}
 	case "address":
 		return []string{"ip", "device"}
 	case "route":
 		return []string{"to", "table", "metric", "device"}
 	case "rule":
 		return []string{"from", "to", "fwmark", "table", "priority"}
+	case "mark":
+		return []string{"protocol", "address", "ports"}
+	case "masquerade":
+		return []string{"vip", "protocol", "port", "to"}
+	case "ipvs":
+		return []string{"modules"}
+	case "package":
+		return []string{"names"}
+	case "service":
+		return []string{"name"}
 	case "virtual_service":
 		return []string{"protocol", "address", "port", "fwmark", "family"}
 	}

@@ -7,6 +7,7 @@ import (
 	"slices"
 
 	"github.com/hashicorp/hcl/v2"
+	"github.com/lvsform/lvsform/sources"
 	"github.com/lvsform/lvsform/topology"
 	"github.com/zclconf/go-cty/cty/function"
 )
@@ -52,24 +53,17 @@ type loader struct {
 	poisoned  bool // a value was unknown
 	outputs   []topology.Output
 	removed   []topology.Removed
+	lock      *sources.Lock // nil: not read yet
+	checkouts map[sources.Repository]*checkout
+	listing   *[]GitModule // not nil: only the git sources are wanted
 }
 
 // Load reads the configuration of a directory and evaluates it. It returns
 // every mistake that it finds. The topology is never nil; with errors among
 // the diagnostics it is incomplete and must not be applied.
-func Load(opts Options) (t *topology.Topology, diags topology.Diagnostics) {
-	l := newLoader(opts)
-	defer func() {
-		// The libraries underneath panic on some odd values. A configuration
-		// must not take down the program, which may hold locks on hosts.
-		if cause := recover(); cause != nil {
-			l.r.error(hcl.Range{}, "The configuration cannot be evaluated",
-				"This is a fault in lvsform; please report it with the configuration. The cause: %v.", cause)
-			t, diags = &topology.Topology{}, l.r.finish()
-		}
-	}()
-	t = l.load()
-	return t, l.r.finish()
+func Load(opts Options) (*topology.Topology, topology.Diagnostics) {
+	c, diags := LoadConfig(opts)
+	return c.Topology, diags
 }
 
 func newLoader(opts Options) *loader {
@@ -85,12 +79,14 @@ func newLoader(opts Options) *loader {
 		b:       newBudget(),
 		schemas: newSchemas(),
 		configs: map[string]*config{},
+
+		checkouts: map[sources.Repository]*checkout{},
 	}
 	l.functions = newFunctions(l)
 	return l
 }
 
-func (l *loader) load() *topology.Topology {
+func (l *loader) load() (*topology.Topology, *module) {
 	c := l.config(directory{dir: l.opts.Dir, name: "."})
 	t := &topology.Topology{}
 	if c.topology != nil {
@@ -111,5 +107,5 @@ func (l *loader) load() *topology.Topology {
 		t.Resources = append(t.Resources, &r.Resource)
 	}
 	slices.SortFunc(t.Resources, func(a, b *topology.Resource) int { return cmp.Compare(a.Path, b.Path) })
-	return t
+	return t, root
 }

@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"testing/fstest"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/lvsform/lvsform/topology"
@@ -67,7 +68,7 @@ func writeFile(t *testing.T, name string, data []byte) {
 }
 
 // readOptions reads lines like `var NAME=VALUE`, `var-file FILE`, `env
-// NAME=VALUE`, `version X`; others are comments.
+// NAME=VALUE`, `version X`, `embedded NAME…`; others are comments.
 func readOptions(t *testing.T, comment string, opts *Options) {
 	t.Helper()
 	for line := range strings.SplitSeq(comment, "\n") {
@@ -82,6 +83,12 @@ func readOptions(t *testing.T, comment string, opts *Options) {
 			opts.Environ = append(opts.Environ, rest)
 		case "version":
 			opts.Version = rest
+		case "embedded": // modules without files, instead of the built-in ones
+			files := fstest.MapFS{}
+			for name := range strings.FieldsSeq(rest) {
+				files[name+"/main.hcl"] = &fstest.MapFile{}
+			}
+			opts.Embedded = files
 		}
 	}
 }

@@ -11,6 +11,7 @@ import (
 
 	"github.com/hashicorp/hcl/v2"
 	"github.com/lvsform/lvsform/modules"
+	"github.com/lvsform/lvsform/sources"
 	"github.com/zclconf/go-cty/cty"
 )
 
@@ -116,10 +117,10 @@ func (m *module) sourceOf(b *block, attr *hcl.Attribute) (directory, bool) {
 		return m.embedded(strings.TrimPrefix(source, embeddedScheme), attr.Expr.Range())
 	case strings.HasPrefix(source, "./"), strings.HasPrefix(source, "../"), source == ".", source == "..":
 		return m.local(source, attr.Expr.Range())
-	case strings.HasPrefix(source, "git::"):
-		m.l.r.error(attr.Expr.Range(), "Unsupported source", "This version of lvsform cannot fetch modules with git. Copy the module into the project and write source = \"./path\".")
+	case strings.HasPrefix(source, sources.GitPrefix):
+		return m.git(source, attr.Expr.Range())
 	default:
-		m.l.r.error(attr.Expr.Range(), "Invalid source", "%q is no module source. A module of this project begins with ./ or ../, a built-in one with %s: %s.", clip(source), embeddedScheme, oneOf(m.l.embeddedNames()))
+		m.l.r.error(attr.Expr.Range(), "Invalid source", "%q is no module source. A module of this project begins with ./ or ../, one from git with %s, a built-in one with %s: %s.", clip(source), sources.GitPrefix, embeddedScheme, oneOf(m.l.embeddedNames()))
 	}
 	return directory{}, false
 }
@@ -157,6 +158,9 @@ func (m *module) local(source string, rng hcl.Range) (directory, bool) {
 			return d, false
 		}
 		return d, true
+	}
+	if from.repo != nil {
+		return m.besideIn(from, source, rng)
 	}
 	d := directory{dir: filepath.Join(from.dir, source), name: relativeName(from.name, source)}
 	if info, err := fs.Stat(d.root(), "."); err != nil || !info.IsDir() {

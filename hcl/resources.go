@@ -76,6 +76,16 @@ func (o *object) body(kind string, defaults map[string]cty.Value) topology.Body 
 		return o.route()
 	case "rule":
 		return o.ruleBody(defaults)
+	case "mark":
+		return o.mark()
+	case "masquerade":
+		return o.masquerade()
+	case "ipvs":
+		return o.ipvs(defaults)
+	case "package":
+		return o.packages()
+	case "service":
+		return o.unit()
 	default:
 		return o.virtualService(defaults)
 	}

@@ -39,6 +39,12 @@ func (o *object) link() *topology.Link {
 			o.fail(end.name, "Wrong address family", "The ends of a link of kind %s are %s addresses.", k.Kind, familyName(k.Kind != "ip6tnl"))
 		}
 	}
+	if b := o.block("fou"); b != nil {
+		if k.FOU = b.fou(); k.Kind == "dummy" {
+			o.l.r.error(b.header, "fou without a tunnel", "A dummy link receives no tunnelled packets. Put the block into the link of the tunnel, or take it out.")
+			b.bad["port"] = true
+		}
+	}
 	return k
 }
 

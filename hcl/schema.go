@@ -60,6 +60,11 @@ func newSchemas() schemas {
 		"route":           routeSchema(),
 		"rule":            ruleSchema(),
 		"virtual_service": serviceSchema(),
+		"mark":            markSchema(),
+		"masquerade":      masqueradeSchema(),
+		"ipvs":            ipvsSchema(),
+		"package":         packageSchema(),
+		"service":         unitSchema(),
 	}
 	for _, r := range s {
 		r.attrs["host"] = need(cty.DynamicPseudoType)
@@ -110,15 +115,23 @@ func hostSchema() *schema {
 }
 
 func linkSchema() *schema {
-	return &schema{attrs: map[string]attribute{
-		"name":   need(cty.String),
-		"kind":   need(cty.String),
-		"mode":   allow(cty.String),
-		"local":  allow(cty.String),
-		"remote": allow(cty.String),
-		"up":     allow(cty.Bool),
-		"mtu":    allow(cty.Number),
-	}}
+	return &schema{
+		attrs: map[string]attribute{
+			"name":   need(cty.String),
+			"kind":   need(cty.String),
+			"mode":   allow(cty.String),
+			"local":  allow(cty.String),
+			"remote": allow(cty.String),
+			"up":     allow(cty.Bool),
+			"mtu":    allow(cty.Number),
+		},
+		blocks: map[string]nested{
+			"fou": {schema: &schema{attrs: map[string]attribute{
+				"port":     need(cty.Number),
+				"protocol": allow(cty.String),
+			}}},
+		},
+	}
 }
 
 func addressSchema() *schema {
