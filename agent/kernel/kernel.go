@@ -14,6 +14,7 @@ import (
 	"github.com/lvsform/lvsform/agent/ipvs"
 	"github.com/lvsform/lvsform/agent/module"
 	"github.com/lvsform/lvsform/agent/network"
+	"github.com/lvsform/lvsform/agent/nft"
 	"github.com/lvsform/lvsform/agent/sysctl"
 	"github.com/lvsform/lvsform/agent/txn"
 	"github.com/lvsform/lvsform/state"
@@ -24,6 +25,7 @@ import (
 type Kernel struct {
 	network *network.Network
 	table   *ipvs.Table // nil until it is needed and there
+	nft     nft.Table
 }
 
 // New returns the kernel. It opens nothing yet.
@@ -67,6 +69,13 @@ func (k *Kernel) Read(q txn.Query) (h txn.Host, err error) {
 		}
 		h.Objects = append(h.Objects, objects...)
 	}
+	if q.NFT {
+		objects, err := k.nft.Read()
+		if err != nil {
+			return h, err
+		}
+		h.Objects = append(h.Objects, objects...)
+	}
 	// An absent ip_vs is an empty table.
 	if q.IPVS && ipvs.Loaded() {
 		if err := k.open(); err != nil {
@@ -76,7 +85,11 @@ func (k *Kernel) Read(q txn.Query) (h txn.Host, err error) {
 		if err != nil {
 			return h, fmt.Errorf("read the IPVS table: %w", err)
 		}
-		h.Objects = append(h.Objects, objects...)
+		settings, err := k.table.ReadSettings()
+		if err != nil {
+			return h, err
+		}
+		h.Objects = append(append(h.Objects, objects...), settings...)
 	}
 	return h, nil
 }
@@ -134,6 +147,8 @@ const (
 	ofModule family = iota
 	ofSysctl
 	ofNetwork
+	ofNFT
+	ofIPVSSettings
 	ofIPVS
 )
 
@@ -147,6 +162,10 @@ func kindOf(c state.Change) family {
 		return ofModule
 	case state.Sysctl:
 		return ofSysctl
+	case state.Mark, state.Masquerade:
+		return ofNFT
+	case state.Timeouts, state.Sync:
+		return ofIPVSSettings
 	case state.Service, state.Destination:
 		return ofIPVS
 	}
@@ -159,7 +178,9 @@ func (k *Kernel) applierOf(c state.Change) func([]state.Change) (int, error) {
 		return module.Apply
 	case ofSysctl:
 		return sysctl.Apply
-	case ofIPVS:
+	case ofNFT:
+		return k.nft.Apply
+	case ofIPVSSettings, ofIPVS:
 		return k.applyIPVS
 	}
 	return k.network.Apply
@@ -176,6 +197,9 @@ func (k *Kernel) applyIPVS(changes []state.Change) (done int, err error) {
 	}
 	if err := k.open(); err != nil {
 		return 0, err
+	}
+	if kindOf(changes[0]) == ofIPVSSettings {
+		return k.table.ApplySettings(changes)
 	}
 	done, err = k.table.Apply(changes)
 	var refused *ipvs.ApplyError

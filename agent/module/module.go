@@ -43,7 +43,7 @@ func Read(names []string) (there []state.Object, missing []string, err error) {
 	for _, name := range names {
 		switch {
 		case loaded[name] || builtin[name] || running(name):
-			there = append(there, state.Module{Name: name})
+			there = append(there, state.Module{Name: name, Parameters: loadedWith(name)})
 		case loadable[name]:
 		case haveTree || !modprobeKnows(name):
 			missing = append(missing, name)
@@ -153,6 +153,22 @@ func modprobeKnows(name string) bool {
 	return err == nil && safe(name) && exec.Command(program, "-n", "-q", name).Run() == nil
 }
 
+// compared is the parameter that a host's ip_vs is compared by.
+const compared = "conn_tab_bits"
+
+// loadedWith are the parameters of a module that can be declared, as it has
+// them.
+func loadedWith(name string) string {
+	if name != "ip_vs" {
+		return ""
+	}
+	value, err := os.ReadFile("/sys/module/ip_vs/parameters/" + compared)
+	if err != nil {
+		return ""
+	}
+	return compared + "=" + strings.TrimSpace(string(value))
+}
+
 // Apply loads the modules that are created and returns how many changes were
 // made. A module is never unloaded: others may use it.
 func Apply(changes []state.Change) (done int, err error) {
@@ -161,15 +177,15 @@ func Apply(changes []state.Change) (done int, err error) {
 		if !ok {
 			continue
 		}
-		if err := Load(m.Name); err != nil {
+		if err := load(m); err != nil {
 			return i, err
 		}
 	}
 	return len(changes), nil
 }
 
-// parameters keep a module from making links that nobody asked for.
-func parameters(name string) []string {
+// defaults keep a module from making links that nobody asked for.
+func defaults(name string) []string {
 	if name == "dummy" {
 		return []string{"numdummies=0"}
 	}
@@ -177,28 +193,50 @@ func parameters(name string) []string {
 }
 
 // Load loads a module that is not there yet.
-func Load(name string) error {
-	there, _, err := Read([]string{name})
+func Load(name string) error { return load(state.Module{Name: name}) }
+
+func load(m state.Module) error {
+	there, _, err := Read([]string{m.Name})
 	if err != nil || len(there) > 0 {
 		return err
 	}
-	if !safe(name) {
-		return fmt.Errorf("module %q: no name of a module", name)
+	if !safe(m.Name) {
+		return fmt.Errorf("module %q: no name of a module", m.Name)
+	}
+	parameters := strings.Fields(m.Parameters)
+	for _, p := range parameters {
+		if name, value, ok := strings.Cut(p, "="); !ok || !safe(name) || !safe(value) {
+			return fmt.Errorf("module %s: %q is no parameter: write NAME=VALUE", m.Name, p)
+		}
 	}
 	program, err := modprobe()
 	if err != nil {
-		return fmt.Errorf("module %s is not loaded: %w", name, err)
+		return fmt.Errorf("module %s is not loaded: %w", m.Name, err)
 	}
-	cmd := exec.Command(program, append([]string{name}, parameters(name)...)...)
+	arguments := slices.Concat([]string{m.Name}, defaults(m.Name), parameters)
+	cmd := exec.Command(program, arguments...)
 	var text bytes.Buffer
 	cmd.Stdout, cmd.Stderr = io.Discard, &text
 	if err := cmd.Run(); err != nil {
 		said := strings.Join(strings.Fields(text.String()), " ")
-		return fmt.Errorf("module %s cannot be loaded: %w: %s", name, err, said)
+		return fmt.Errorf("module %s cannot be loaded: %w: %s", m.Name, err, said)
 	}
-	if there, _, err = Read([]string{name}); err != nil || len(there) > 0 {
+	if there, _, err = Read([]string{m.Name}); err != nil || len(there) > 0 {
 		return err
 	}
 	return fmt.Errorf("module %s is not there although modprobe found nothing wrong: look for an install or blacklist "+
-		"line in /etc/modprobe.d", name)
+		"line in /etc/modprobe.d", m.Name)
+}
+
+// Running tells whether a module is there, loaded or built in, at the cost of a
+// look at two files. It is not known where the running kernel's tree of modules
+// cannot be found; there is none to load then either.
+func Running(name string) (there, known bool) {
+	if _, err := os.Stat(filepath.Join("/sys/module", name)); err == nil {
+		return true, true
+	}
+	if listed(treeFile("modules.builtin"))[name] {
+		return true, true
+	}
+	return false, treeFile("modules.dep") != ""
 }

@@ -1,7 +1,7 @@
 //go:build linux
 
-// Package network reads and changes links, addresses, routes and rules of the
-// current network namespace.
+// Package network reads and changes links, fou ports, addresses, routes and
+// rules of the current network namespace.
 package network
 
 import (
@@ -38,8 +38,8 @@ func New(load func(module string) error) *Network {
 // errMoved says that links came or went while the host was read.
 var errMoved = errors.New("the links keep changing")
 
-// Read reads all links, addresses, rules and routes but those of the local
-// table.
+// Read reads all links, fou ports, addresses, rules and routes but those of the
+// local table.
 func (n *Network) Read() (objects []state.Object, err error) {
 	const tries = 10
 	for range tries {
@@ -69,6 +69,9 @@ func (n *Network) readOnce() (objects []state.Object, err error) {
 	for _, l := range links {
 		names[l.index] = l.link.Name
 		add(l.link, l.message)
+	}
+	if err := readFOU(add); err != nil {
+		return nil, fmt.Errorf("read fou ports: %w", err)
 	}
 	if err := readAddresses(names, add); err != nil {
 		return nil, fmt.Errorf("read addresses: %w", err)
@@ -104,6 +107,8 @@ func (n *Network) apply(c state.Change) error {
 	switch o.(type) {
 	case state.Link:
 		return n.changeLink(c)
+	case state.FOU:
+		return n.changeFOU(c)
 	case state.Address:
 		return n.changeAddress(c)
 	case state.Route:

@@ -1,0 +1,217 @@
+//go:build linux
+
+package nft
+
+import (
+	"encoding/hex"
+	"fmt"
+	"maps"
+	"net/netip"
+	"slices"
+	"strings"
+
+	"github.com/google/nftables/userdata"
+	"golang.org/x/sys/unix"
+
+	"github.com/lvsform/lvsform/state"
+)
+
+// found is lvsform's table as the kernel has it.
+type found struct {
+	there bool
+	// foreign says that something is in the way of every rule: a rule that is
+	// none of ours may take packets first, a chain may hang elsewhere.
+	foreign bool
+	rules   map[string][]string // by tag: their chains and expressions
+	damage
+}
+
+// damage is a table as it was found, to be written again.
+type damage struct{ chains, rules [][]byte }
+
+func (d *damage) write(b *batch, there bool) {
+	begin(b, there, true)
+	for _, m := range d.chains {
+		addChain(b, m)
+	}
+	for _, m := range d.rules {
+		addRule(b, m)
+	}
+}
+
+// only are those attributes of a message that a request may have.
+func only(m []byte, numbers ...uint16) (out []byte) {
+	each(m[generation:], func(kind uint16, value []byte) {
+		if slices.Contains(numbers, kind) {
+			out = put(out, kind, value)
+		}
+	})
+	return out
+}
+
+func read() (t found, err error) {
+	tables, err := dump(unix.NFT_MSG_GETTABLE, unix.NFPROTO_INET, nil)
+	for _, m := range tables {
+		a := parse(m[generation:])
+		if m[0] == unix.NFPROTO_INET && getString(a[unix.NFTA_TABLE_NAME]) == name {
+			const dormant = 1
+			t.there, t.foreign = true, get32(a[unix.NFTA_TABLE_FLAGS])&dormant != 0
+		}
+	}
+	if err == nil && t.there {
+		if err = t.readChains(); err == nil {
+			err = t.readRules()
+		}
+	}
+	if err != nil {
+		return t, fmt.Errorf("read the nftables table %s: %w", name, explain(err))
+	}
+	return t, nil
+}
+
+func (t *found) readChains() error {
+	messages, err := dump(unix.NFT_MSG_GETCHAIN, unix.NFPROTO_INET, nil)
+	if err != nil {
+		return err
+	}
+	for _, m := range messages {
+		a := parse(m[generation:])
+		if m[0] != unix.NFPROTO_INET || getString(a[unix.NFTA_CHAIN_TABLE]) != name {
+			continue
+		}
+		t.damage.chains = append(t.damage.chains, only(m, unix.NFTA_CHAIN_TABLE, unix.NFTA_CHAIN_NAME, unix.NFTA_CHAIN_HOOK,
+			unix.NFTA_CHAIN_POLICY, unix.NFTA_CHAIN_TYPE))
+		hook := parse(a[unix.NFTA_CHAIN_HOOK])
+		have := chain{getString(a[unix.NFTA_CHAIN_TYPE]), get32(hook[unix.NFTA_HOOK_HOOKNUM]), int32(get32(hook[unix.NFTA_HOOK_PRIORITY]))}
+		if want, ours := chains[getString(a[unix.NFTA_CHAIN_NAME])]; !ours || have != want || get32(a[unix.NFTA_CHAIN_POLICY]) != accept {
+			t.foreign = true
+		}
+	}
+	return nil
+}
+
+func (t *found) readRules() error {
+	messages, err := dump(unix.NFT_MSG_GETRULE, unix.NFPROTO_INET, putString(nil, unix.NFTA_RULE_TABLE, name))
+	if err != nil {
+		return err
+	}
+	t.rules = map[string][]string{}
+	for _, m := range messages {
+		a := parse(m[generation:])
+		if m[0] != unix.NFPROTO_INET || getString(a[unix.NFTA_RULE_TABLE]) != name {
+			continue
+		}
+		t.damage.rules = append(t.damage.rules, only(m, unix.NFTA_RULE_TABLE, unix.NFTA_RULE_CHAIN, unix.NFTA_RULE_EXPRESSIONS,
+			unix.NFTA_RULE_USERDATA))
+		tag := comment(a[unix.NFTA_RULE_USERDATA])
+		if objectOf(tag) == nil {
+			t.foreign = true
+			continue
+		}
+		t.rules[tag] = append(t.rules[tag], getString(a[unix.NFTA_RULE_CHAIN])+canonical(a[unix.NFTA_RULE_EXPRESSIONS]))
+	}
+	return nil
+}
+
+// comment reads a rule's comment. It is looked for by hand because whoever
+// wrote the rule may have written anything.
+func comment(data []byte) string {
+	if len(data) < 2 || userdata.Type(data[0]) != userdata.TypeComment || len(data) != 2+int(data[1]) {
+		return ""
+	}
+	return getString(data[2:])
+}
+
+// tagged are the objects that the rules' tags speak of.
+func (t found) tagged() map[state.Key]state.Object {
+	out := map[state.Key]state.Object{}
+	for _, tag := range slices.Sorted(maps.Keys(t.rules)) {
+		o := objectOf(tag)
+		out[o.Key()] = o
+	}
+	return out
+}
+
+// objects are the same as their rules have them: a tag alone is not trusted.
+func (t found) objects() state.Objects {
+	out := t.tagged()
+	seen := map[state.Key]bool{}
+	for tag, have := range t.rules {
+		o := objectOf(tag)
+		key := o.Key()
+		if seen[key] || t.foreign || !slices.Equal(expected(o), slices.Sorted(slices.Values(have))) {
+			out[key] = breakUp(o)
+		}
+		seen[key] = true
+	}
+	list := state.Objects(slices.Collect(maps.Values(out)))
+	list.Sort()
+	return list
+}
+
+func expected(o state.Object) (out []string) {
+	for _, r := range rulesOf(o) {
+		out = append(out, r.chain+canonical(r.expressions))
+	}
+	slices.Sort(out)
+	return out
+}
+
+// breakUp gives an object a value that none can be declared with.
+func breakUp(o state.Object) state.Object {
+	switch o := o.(type) {
+	case state.Mark:
+		o.Mark = 0
+		return o
+	case state.Masquerade:
+		o.Source = netip.IPv6Unspecified()
+		if o.VIP.Is4() {
+			o.Source = netip.IPv4Unspecified()
+		}
+		return o
+	}
+	return o
+}
+
+func broken(o state.Object) bool { return breakUp(o) == o }
+
+// understood is the largest number of an attribute that each kind of expression
+// has. What a newer kernel adds to its answers beyond is left out.
+var understood = map[string]uint16{
+	"meta": unix.NFTA_META_SREG, "cmp": unix.NFTA_CMP_DATA, "payload": unix.NFTA_PAYLOAD_CSUM_FLAGS,
+	"range": unix.NFTA_RANGE_TO_DATA, "ct": unix.NFTA_CT_SREG, "immediate": unix.NFTA_IMMEDIATE_DATA,
+	"nat": unix.NFTA_NAT_FLAGS, "masq": unix.NFTA_MASQ_REG_PROTO_MAX,
+}
+
+// canonical is a rule's expressions as text, the same for what is sent to the
+// kernel and for its answer.
+func canonical(expressions []byte) string {
+	var text strings.Builder
+	each(expressions, func(_ uint16, element []byte) {
+		a := parse(element)
+		kind := getString(a[unix.NFTA_EXPR_NAME])
+		text.WriteString(" " + kind + "{")
+		most, known := understood[kind]
+		data := parse(a[unix.NFTA_EXPR_DATA])
+		for number, value := range data {
+			if value != nil && (!known || uint16(number) <= most) {
+				text.WriteString(" " + hex.EncodeToString([]byte{byte(number)}) + "=" + hex.EncodeToString(plainValue(kind, number, value)))
+			}
+		}
+		text.WriteString(" }")
+	})
+	return text.String()
+}
+
+// plainValue drops the outer nests of data, whose flags differ between what is
+// sent and what is answered.
+func plainValue(kind string, number int, value []byte) []byte {
+	nested := kind == "cmp" && number == unix.NFTA_CMP_DATA || kind == "immediate" && number == unix.NFTA_IMMEDIATE_DATA ||
+		kind == "range" && (number == unix.NFTA_RANGE_FROM_DATA || number == unix.NFTA_RANGE_TO_DATA)
+	if !nested {
+		return value
+	}
+	var out []byte
+	each(value, func(kind uint16, value []byte) { out = append(append(out, byte(kind)), value...) })
+	return out
+}
