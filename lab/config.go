@@ -23,7 +23,7 @@ type Role string
 const (
 	Declared Role = "declared" // a host of the topology
 	Client   Role = "client"   // one a network, so that requests have a source
-	Router   Role = "router"   // owns the gateways that no declared host has
+	Router   Role = "router"   // owns the gateways and next hops that no declared host has
 )
 
 // Host is one machine of the lab.
@@ -84,8 +84,8 @@ func (c Config) ClientFor(target netip.Addr) string {
 }
 
 // New derives a lab from a topology: every host with its declared interfaces
-// and gateway, a client a network, and one router for the gateways that belong
-// to no host. A host without interfaces gets eth0 with its address in a /24, or
+// and gateway, a client a network, and one router for the gateways and for the
+// next hops of declared routes that belong to no host. A host without interfaces gets eth0 with its address in a /24, or
 // a /64 for IPv6.
 func New(t *topology.Topology) (Config, error) {
 	b := builder{taken: takenAddresses(t)}
@@ -98,7 +98,7 @@ func New(t *topology.Topology) (Config, error) {
 	for i := range config.Hosts {
 		attach(config.Networks, &config.Hosts[i])
 	}
-	if err := addRouter(&config); err != nil {
+	if err := addRouter(&config, nextHops(t)); err != nil {
 		return Config{}, err
 	}
 	return config, b.addClients(&config)
@@ -211,8 +211,28 @@ func attach(networks []Network, h *Host) {
 	}
 }
 
-// addRouter adds the host "router" when gateways are declared that no host owns.
-func addRouter(c *Config) error {
+// nextHops are those of declared routes, but for the addresses that the topology
+// puts somewhere itself.
+func nextHops(t *topology.Topology) []netip.Addr {
+	ours := map[netip.Addr]bool{}
+	for _, r := range t.Resources {
+		if a, ok := r.Body.(*topology.Address); ok {
+			ours[a.IP.Addr()] = true
+		}
+	}
+	var out []netip.Addr
+	for _, r := range t.Resources {
+		if route, ok := r.Body.(*topology.Route); ok && route.Via.IsValid() && !ours[route.Via] {
+			out = append(out, route.Via)
+		}
+	}
+	return out
+}
+
+// addRouter adds the host "router" when there are gateways or next hops that no
+// host owns. A next hop outside the declared networks is left out: the route to
+// it is the apply's to judge.
+func addRouter(c *Config, hops []netip.Addr) error {
 	owned := map[netip.Addr]bool{}
 	for _, h := range c.Hosts {
 		for _, i := range h.Interfaces {
@@ -232,6 +252,12 @@ func addRouter(c *Config) error {
 				owned[g] = true
 				addresses[n] = append(addresses[n], netip.PrefixFrom(g, p.Bits()))
 			}
+		}
+	}
+	for _, hop := range hops {
+		if n, p := networkOf(c.Networks, hop); n >= 0 && !owned[hop] {
+			owned[hop] = true
+			addresses[n] = append(addresses[n], netip.PrefixFrom(hop, p.Bits()))
 		}
 	}
 	router := Host{Name: freeName(*c, "router"), Role: Router, Forward: true}

@@ -46,6 +46,9 @@ func lines(c Config) string {
 
 func TestConfigOfATopology(t *testing.T) {
 	vip := &topology.Resource{Body: &topology.VirtualService{Address: netip.MustParseAddr("192.0.2.254")}}
+	route := func(via string) *topology.Resource {
+		return &topology.Resource{Body: &topology.Route{Via: netip.MustParseAddr(via)}}
+	}
 	for name, tc := range map[string]struct {
 		topology topology.Topology
 		want     string
@@ -75,6 +78,15 @@ func TestConfigOfATopology(t *testing.T) {
 				"b declared eth0@0[2001:db8::8/64] eth1@1[10.3.0.1/24] via []\n" +
 				"client-10.1.0.0 client eth0@0[10.1.0.254/24 2001:db8::ffff:ffff:ffff:fffe/64] via []\n" +
 				"client-10.3.0.0 client eth0@1[10.3.0.254/24] via []\n",
+		},
+		"the router owns the next hops of routes that lie in a network and that no host has": {
+			topology.Topology{Hosts: []*topology.Host{declared("rs1", "10.2.0.1", "10.1.0.1", "10.1.0.5/24", "10.2.0.5/24")},
+				Resources: []*topology.Resource{route("10.2.0.1"), route("10.2.0.5"), route("10.2.0.9"), route("192.0.2.1"),
+					{Body: &topology.Address{IP: netip.MustParsePrefix("10.2.0.9/32")}}}},
+			"rs1 declared eth0@0[10.1.0.5/24] eth1@1[10.2.0.5/24] via [10.1.0.1]\n" +
+				"router router eth0@0[10.1.0.1/24] eth1@1[10.2.0.1/24] via [] forwards\n" +
+				"client-10.1.0.0 client eth0@0[10.1.0.254/24] via [10.1.0.1]\n" +
+				"client-10.2.0.0 client eth0@1[10.2.0.254/24] via []\n",
 		},
 		"a host without interfaces gets eth0": {
 			topology.Topology{Hosts: []*topology.Host{declared("a", "10.1.0.9", "")}},
@@ -139,13 +151,21 @@ func TestServicesOfATopology(t *testing.T) {
 		Resources: []*topology.Resource{
 			{Host: "dir2", Body: service(80, byAddress, stranger)},
 			{Host: "dir1", Body: service(80, byAddress, stranger)},
-			{Host: "dir1", Body: &topology.VirtualService{FWMark: 7}},
+			{Host: "dir1", Body: &topology.VirtualService{FWMark: 7, Scheduler: "wlc", RealServers: []topology.RealServer{{Host: "rs1", Weight: 1}}}},
+			{Host: "dir1", Body: &topology.Mark{Protocol: "udp", Address: netip.MustParseAddr("192.0.2.3"), Mark: 7,
+				Ports: []topology.PortRange{{First: 53, Last: 53}, {First: 5000, Last: 5010}}}},
+			{Host: "dir1", Body: &topology.Mark{Protocol: "udp", Address: netip.MustParseAddr("192.0.2.4"), Mark: 8, Ports: []topology.PortRange{{First: 53, Last: 53}}}},
+			{Host: "dir2", Body: &topology.Mark{Protocol: "udp", Address: netip.MustParseAddr("192.0.2.4"), Mark: 7, Ports: []topology.PortRange{{First: 53, Last: 53}}}},
 			{Host: "dir1", Body: service(22)},
 		}})
 	want := []Service{
 		{Protocol: "tcp", Address: netip.MustParseAddr("192.0.2.1"), Port: 22, Scheduler: "rr", Directors: []string{"dir1"}},
 		{Protocol: "tcp", Address: netip.MustParseAddr("192.0.2.1"), Port: 80, Scheduler: "rr", Directors: []string{"dir1", "dir2"},
 			RealServers: []RealServer{{Host: "rs1", Port: 8080, Weight: 3}, {Host: "192.0.2.77", Port: 80, Weight: 1}}},
+		{Protocol: "udp", Address: netip.MustParseAddr("192.0.2.3"), Port: 53, Scheduler: "wlc", Directors: []string{"dir1"},
+			RealServers: []RealServer{{Host: "rs1", Port: 53, Weight: 1}}},
+		{Protocol: "udp", Address: netip.MustParseAddr("192.0.2.3"), Port: 5000, Scheduler: "wlc", Directors: []string{"dir1"},
+			RealServers: []RealServer{{Host: "rs1", Port: 5000, Weight: 1}}},
 	}
 	if diff := cmp.Diff(want, got, cmp.Comparer(func(a, b netip.Addr) bool { return a == b })); diff != "" {
 		t.Errorf("services (-want +got):\n%s", diff)

@@ -67,7 +67,7 @@ const guestAddress = "10.0.2.15" // the first that QEMU's user network gives
 
 // Requests is a series of new connections (or datagrams), one after the other.
 type Requests struct {
-	Network string // tcp or udp
+	Network string // tcp, udp or sctp
 	Target  string // address:port
 	Source  netip.Addr
 	Count   int

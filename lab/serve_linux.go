@@ -35,8 +35,16 @@ func (h *host) serve(network string, port uint16) error {
 			return nil
 		case "udp":
 			return h.serveUDP(key, port)
+		case "sctp":
+			l, err := listenSCTP(port)
+			if err != nil {
+				return err
+			}
+			h.keep(key, l)
+			go h.acceptAll(l)
+			return nil
 		}
-		return fmt.Errorf("the lab serves tcp and udp, not %q", network)
+		return fmt.Errorf("the lab serves tcp, udp and sctp, not %q", network)
 	})
 }
 
@@ -157,14 +165,7 @@ func (h *host) request(ctx context.Context, r Requests) (Answers, error) {
 // ask makes one connection and reads the answer: the calling thread's network
 // namespace is the one that it is made in.
 func ask(ctx context.Context, r Requests) (string, error) {
-	d := net.Dialer{Timeout: r.Timeout}
-	if r.Source.IsValid() {
-		d.LocalAddr = &net.TCPAddr{IP: r.Source.AsSlice()}
-		if r.Network == "udp" {
-			d.LocalAddr = &net.UDPAddr{IP: r.Source.AsSlice()}
-		}
-	}
-	conn, err := d.DialContext(ctx, r.Network, r.Target)
+	conn, err := connect(ctx, r)
 	if err != nil {
 		return "", err
 	}
@@ -189,6 +190,20 @@ func ask(ctx context.Context, r Requests) (string, error) {
 		return "", fmt.Errorf("%s answered without a name: %q", r.Target, answer)
 	}
 	return strings.TrimSpace(body), nil
+}
+
+func connect(ctx context.Context, r Requests) (net.Conn, error) {
+	if r.Network == "sctp" {
+		return dialSCTP(r)
+	}
+	d := net.Dialer{Timeout: r.Timeout}
+	if r.Source.IsValid() {
+		d.LocalAddr = &net.TCPAddr{IP: r.Source.AsSlice()}
+		if r.Network == "udp" {
+			d.LocalAddr = &net.UDPAddr{IP: r.Source.AsSlice()}
+		}
+	}
+	return d.DialContext(ctx, r.Network, r.Target)
 }
 
 // dial makes the control connection one that starts at the host.
