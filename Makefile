@@ -10,7 +10,7 @@ DIST    := remote/agentbin/dist
 # go test -json through the gate: a skipped test fails the run.
 GATE     = go run ./internal/testgate
 
-.PHONY: help build demo test lint cross bench check agents packages unit labtest
+.PHONY: help build demo test lint cross bench check agents packages readmes unit labtest
 .DEFAULT_GOAL := help
 
 help: ## print these lines
@@ -56,6 +56,9 @@ check: lint cross build unit ## what to run before a commit: no root, no lab
 
 packages:
 	@.ci/packages
+
+readmes: ## write the README files of modules/ from their HCL
+	go run ./modules/internal/readme
 
 unit:
 	go test -json ./... | $(GATE)

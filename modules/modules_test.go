@@ -1,19 +1,17 @@
 package modules_test
 
 import (
-	"net/netip"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
-	"strconv"
 	"strings"
 	"testing"
 
 	gocmp "github.com/google/go-cmp/cmp"
 
 	"github.com/lvsform/lvsform/hcl"
-	"github.com/lvsform/lvsform/planner"
-	"github.com/lvsform/lvsform/state"
+	"github.com/lvsform/lvsform/modules"
 	"github.com/lvsform/lvsform/topology"
 )
 
@@ -109,6 +107,94 @@ func TestModulesDeclare(t *testing.T) {
 			`six virtual_service.port["80"]: service tcp/[2001:db8:1::99]:80 wlc`,
 			`rs6 route.gateway["rs1"]: route ::/0 via 2001:db8::a dev nic`,
 		}},
+		"dr by a gateway of its own": {"dr", `vip = "10.0.0.99"
+  port          = 80
+  advmss        = 1400
+  routing_table = 7
+  directors     = { dir1 = { host = host.dir1, device = "eth0" } }
+  real_servers  = { rs1 = { host = host.rs1, gateway = "10.0.0.2" } }
+  host_route    = false`, []string{
+			`dir1 address.vip["dir1"]: address 10.0.0.99/32 on eth0 labelled eth0:0`,
+			`dir1 virtual_service.port["80"].real_server.rs1: destination 10.0.0.1:80 dr weight 1`,
+			`dir1 virtual_service.port["80"]: service tcp/10.0.0.99:80 wlc`,
+			`rs1 address.vip_lo["rs1"]: address 10.0.0.99/32 on lo labelled lo:0 broadcast 10.0.0.99`,
+			`rs1 route.answers["rs1"]: route 0.0.0.0/0 via 10.0.0.2 dev nic table 7 advmss 1400`,
+			`rs1 rule.answers["rs1"]: rule 7 from 10.0.0.99/32 table 7`,
+			`rs1 sysctl.arp["rs1"]: net.ipv4.conf.all.arp_announce = 2`,
+			`rs1 sysctl.arp["rs1"]: net.ipv4.conf.all.arp_ignore = 1`,
+			`rs1 sysctl.arp["rs1"]: net.ipv4.conf.lo.arp_announce = 2`,
+			`rs1 sysctl.arp["rs1"]: net.ipv4.conf.lo.arp_ignore = 1`,
+		}},
+		"tun": {"tun", `vip = "192.0.2.99"` + "\nport = 80\nmtu = 1400" + four, []string{
+			`dir1 address.vip["dir1"]: address 192.0.2.99/32 on eth0 labelled eth0:0`,
+			`dir1 virtual_service.port["80"].real_server.rs1: destination 10.0.0.1:80 tun weight 1 ipip`,
+			`dir1 virtual_service.port["80"]: service tcp/192.0.2.99:80 wlc`,
+			`rs1 address.vip_tunnel["rs1"]: address 192.0.2.99/32 on tunl0 labelled tunl0:0 broadcast 192.0.2.99`,
+			`rs1 link.tunnel["rs1"]: link tunl0 ipip up mtu 1400`,
+			`rs1 sysctl.arp["rs1"]: net.ipv4.conf.all.arp_announce = 2`,
+			`rs1 sysctl.arp["rs1"]: net.ipv4.conf.all.arp_ignore = 1`,
+			`rs1 sysctl.rp_filter["rs1"]: net.ipv4.conf.tunl0.rp_filter = 2`,
+		}},
+		"tun with IPv6": {"tun", `vip = "2001:db8:1::99"` + "\nport = 80" + six, []string{
+			`six address.vip["dir1"]: address 2001:db8:1::99/128 on eth0 nodad deprecated`,
+			`six virtual_service.port["80"].real_server.rs1: destination [2001:db8::1]:80 tun weight 1 ipip`,
+			`six virtual_service.port["80"]: service tcp/[2001:db8:1::99]:80 wlc`,
+			`rs6 address.vip_tunnel["rs1"]: address 2001:db8:1::99/128 on ip6tnl0 nodad deprecated`,
+			`rs6 link.tunnel["rs1"]: link ip6tnl0 ip6tnl up`,
+		}},
+		"tun of IPv4 in IPv6, by gue": {"tun", `vip = "192.0.2.99"
+  port   = 80
+  tunnel = { type = "gue", checksum = "remcsum" }` + six, []string{
+			`six address.vip["dir1"]: address 192.0.2.99/32 on eth0 labelled eth0:0`,
+			`six virtual_service.port["80"].real_server.rs1: destination [2001:db8::1]:80 tun weight 1 gue 6080 remcsum`,
+			`six virtual_service.port["80"]: service tcp/192.0.2.99:80 wlc`,
+			`rs6 address.vip_tunnel["rs1"]: address 192.0.2.99/32 on ipip6 labelled ipip6:0 broadcast 192.0.2.99`,
+			`rs6 link.tunnel["rs1"]: fou ipv6 6080 gue`,
+			`rs6 link.tunnel["rs1"]: link ipip6 ip6tnl ipip6 local 2001:db8::1 up`,
+			`rs6 sysctl.arp["rs1"]: net.ipv4.conf.all.arp_announce = 2`,
+			`rs6 sysctl.arp["rs1"]: net.ipv4.conf.all.arp_ignore = 1`,
+			`rs6 sysctl.rp_filter["rs1"]: net.ipv4.conf.ipip6.rp_filter = 2`,
+		}},
+		"tun of IPv6 in IPv4": {"tun", `vip = "2001:db8::99"` + "\nport = 80" + four, []string{
+			`dir1 address.vip["dir1"]: address 2001:db8::99/128 on eth0 nodad deprecated`,
+			`dir1 virtual_service.port["80"].real_server.rs1: destination 10.0.0.1:80 tun weight 1 ipip`,
+			`dir1 virtual_service.port["80"]: service tcp/[2001:db8::99]:80 wlc`,
+			`rs1 address.vip_tunnel["rs1"]: address 2001:db8::99/128 on sit0 nodad deprecated`,
+			`rs1 link.tunnel["rs1"]: link sit0 sit up`,
+		}},
+		"tun of IPv6 in GRE": {"tun", `vip = "2001:db8::99"` + "\nport = 80\ntunnel = { type = \"gre\" }" + four, []string{
+			`dir1 address.vip["dir1"]: address 2001:db8::99/128 on eth0 nodad deprecated`,
+			`dir1 virtual_service.port["80"].real_server.rs1: destination 10.0.0.1:80 tun weight 1 gre`,
+			`dir1 virtual_service.port["80"]: service tcp/[2001:db8::99]:80 wlc`,
+			`rs1 address.vip_tunnel["rs1"]: address 2001:db8::99/128 on gre0 nodad deprecated`,
+			`rs1 link.tunnel["rs1"]: link gre0 gre up`,
+		}},
+		"fullnat leaves real servers alone": {"fullnat", `vip = "192.0.2.99"
+  ports          = [80, 443]
+  source_address = "192.0.2.98"
+  directors      = { dir1 = { host = host.dir1, device = "eth0" } }
+  real_servers   = { rs1 = { host = host.rs1, port = 8080 } }`, []string{
+			`dir1 address.vip["dir1"]: address 192.0.2.99/32 on eth0 labelled eth0:0`,
+			`dir1 masquerade.port["443"]: masquerade tcp 192.0.2.99:443 to 10.0.0.1 source 192.0.2.98`,
+			`dir1 masquerade.port["80"]: masquerade tcp 192.0.2.99:80 to 10.0.0.1 source 192.0.2.98`,
+			`dir1 sysctl.conntrack["dir1"]: net.ipv4.vs.conntrack = 1`,
+			`dir1 sysctl.forwarding["dir1"]: net.ipv4.ip_forward = 1`,
+			`dir1 sysctl.redirects["dir1"]: net.ipv4.conf.all.send_redirects = 0`,
+			`dir1 sysctl.redirects["dir1"]: net.ipv4.conf.default.send_redirects = 0`,
+			`dir1 sysctl.redirects["dir1"]: net.ipv4.conf.eth0.send_redirects = 0`,
+			`dir1 virtual_service.port["443"].real_server.rs1: destination 10.0.0.1:8080 nat weight 1`,
+			`dir1 virtual_service.port["443"]: service tcp/192.0.2.99:443 wlc`,
+			`dir1 virtual_service.port["80"].real_server.rs1: destination 10.0.0.1:8080 nat weight 1`,
+			`dir1 virtual_service.port["80"]: service tcp/192.0.2.99:80 wlc`,
+		}},
+		"fullnat with IPv6": {"fullnat", `vip = "2001:db8:1::99"` + "\nport = 80" + six, []string{
+			`six address.vip["dir1"]: address 2001:db8:1::99/128 on eth0 nodad deprecated`,
+			`six masquerade.port["80"]: masquerade tcp [2001:db8:1::99]:80 to 2001:db8::1`,
+			`six sysctl.conntrack["dir1"]: net.ipv4.vs.conntrack = 1`,
+			`six sysctl.forwarding["dir1"]: net.ipv6.conf.all.forwarding = 1`,
+			`six virtual_service.port["80"].real_server.rs1: destination [2001:db8::1]:80 nat weight 1`,
+			`six virtual_service.port["80"]: service tcp/[2001:db8:1::99]:80 wlc`,
+		}},
 		"several ports, a mapped one, and all that a service can say": {"nat", `vip = "192.0.2.99"
   ports           = [80, 443]
   scheduler       = "sh"
@@ -161,6 +247,11 @@ func TestModulesRefuse(t *testing.T) {
     dir2 = { host = host.rs1, device = "eth0" }
   }
   real_servers = {}`, "exactly one director"},
+		"an unknown tunnel":               {`vip = "10.0.0.99"` + "\nport = 80\ntunnel = { type = \"vxlan\" }" + four, "ipip, gue or gre"},
+		"a checksum without gue":          {`vip = "10.0.0.99"` + "\nport = 80\ntunnel = { checksum = \"csum\" }" + four, "needs type gue"},
+		"gre to an IPv6 address":          {`vip = "2001:db8::99"` + "\nport = 80\ntunnel = { type = \"gre\" }" + six, "real servers with IPv4 addresses"},
+		"advmss without a route for it":   {`vip = "10.0.0.99"` + "\nport = 80\nadvmss = 1400" + four, "give every real server a gateway"},
+		"a routing table of the system's": {`vip = "10.0.0.99"` + "\nport = 80\nrouting_table = 254" + four, "from 1 to 252"},
 	} {
 		for _, source := range names(t) {
 			t.Run(source+"/"+name, func(t *testing.T) {
@@ -192,6 +283,53 @@ func TestOneWordChangesTheMode(t *testing.T) {
 	}
 }
 
+// A topology changes its mode by changing the word in `source`, so every mode
+// takes the same variables and yields the same outputs.
+func TestModesShareVariablesAndOutputs(t *testing.T) {
+	for _, file := range []string{"variables.hcl", "outputs.hcl"} {
+		want, err := fs.ReadFile(modules.FS, "dr/"+file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, name := range names(t) {
+			have, err := fs.ReadFile(modules.FS, name+"/"+file)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if diff := gocmp.Diff(string(want), string(have)); diff != "" {
+				t.Errorf("%s of dr and %s differ:\n%s", file, name, diff)
+			}
+		}
+	}
+}
+
+// Every module's example is what its README shows.
+func TestModuleExamplesLoad(t *testing.T) {
+	for _, name := range names(t) {
+		topo, diags := hcl.Load(hcl.Options{Dir: filepath.Join(name, "example")})
+		if len(diags) > 0 {
+			t.Errorf("%s: %+v", name, diags)
+			continue
+		}
+		if len(topo.Resources) == 0 {
+			t.Errorf("%s declares nothing", name)
+		}
+	}
+}
+
+func names(t *testing.T) []string {
+	t.Helper()
+	entries, err := fs.ReadDir(modules.FS, ".")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var names []string
+	for _, e := range entries {
+		names = append(names, e.Name())
+	}
+	return names
+}
+
 func loadModule(t *testing.T, source, arguments string) (*topology.Topology, topology.Diagnostics) {
 	t.Helper()
 	dir := t.TempDir()
@@ -200,72 +338,4 @@ func loadModule(t *testing.T, source, arguments string) (*topology.Topology, top
 		t.Fatal(err)
 	}
 	return hcl.Load(hcl.Options{Dir: dir})
-}
-
-// declared lists what a plan on bare hosts creates, one line an object.
-func declared(t *testing.T, topo *topology.Topology) []string {
-	t.Helper()
-	p := planner.Build(planner.Input{Topology: topo, Live: bareHosts(t, topo)})
-	if p.Diagnostics.HasErrors() {
-		t.Fatalf("findings: %+v", p.Diagnostics)
-	}
-	var lines []string
-	for _, c := range p.Changes {
-		if text := describeObject(c.After); text != "" {
-			lines = append(lines, c.Host+" "+strings.TrimPrefix(c.Address(), "module.m.")+": "+text)
-		}
-	}
-	return lines
-}
-
-// bareHosts have an interface with their address, and no sysctl as wanted.
-func bareHosts(t *testing.T, topo *topology.Topology) map[string]planner.Live {
-	t.Helper()
-	live := map[string]planner.Live{}
-	for host, names := range planner.Queries(topo) {
-		address := topo.Host(host).Address
-		bits := 24
-		if address.Is6() {
-			bits = 64
-		}
-		var l planner.Live
-		for _, name := range names.Sysctls {
-			l.Objects = append(l.Objects, state.Sysctl{Name: name, Value: "9"})
-		}
-		l.Objects = append(l.Objects, state.Address{Device: "nic", IP: netip.PrefixFrom(address, bits), Scope: "global"})
-		live[host] = l
-	}
-	return live
-}
-
-// describeObject is one line about an object; "" for a kernel module.
-func describeObject(o state.Object) string {
-	var words []string
-	add := func(condition bool, more ...string) {
-		if condition {
-			words = append(words, more...)
-		}
-	}
-	switch o := o.(type) {
-	case state.Sysctl:
-		add(true, o.Name, "=", o.Value)
-	case state.Address:
-		add(true, "address", o.IP.String(), "on", o.Device)
-		add(o.Label != "", "labelled", o.Label)
-		add(o.Broadcast.IsValid(), "broadcast", o.Broadcast.String())
-		add(o.NoDAD, "nodad")
-		add(o.Deprecated, "deprecated")
-	case state.Route:
-		add(true, "route", o.To.String())
-		add(o.Via.IsValid(), "via", o.Via.String())
-		add(o.Device != "", "dev", o.Device)
-	case state.Service:
-		add(true, "service", o.ServiceID.String(), o.Scheduler)
-		add(o.SchedulerFlags != "", "flags", o.SchedulerFlags)
-		add(o.Timeout > 0, "persistent", o.Timeout.String()+"/"+strconv.Itoa(o.Netmask))
-	case state.Destination:
-		add(true, "destination", netip.AddrPortFrom(o.Address, o.Port).String(), o.Forward, "weight", strconv.Itoa(o.Weight))
-		add(o.Upper > 0, "thresholds", strconv.FormatUint(uint64(o.Upper), 10), strconv.FormatUint(uint64(o.Lower), 10))
-	}
-	return strings.Join(words, " ")
 }

@@ -1,5 +1,8 @@
-# Direct routing: the director rewrites only the destination's MAC address, and
-# the real server, which holds the VIP too, answers the client by itself.
+# Direct routing: the director passes a request on by its MAC address alone, and
+# the real server answers the client by itself. So both hold the VIP, the real
+# servers must never answer ARP requests for it, and all of them stand on one
+# network. A real server cannot have another port than the service: nothing
+# rewrites it on the way.
 
 locals {
   ipv6     = strcontains(var.vip, ":")
@@ -16,12 +19,14 @@ locals {
 
 # The director -----------------------------------------------------------------
 
+# Only with `ip_forward`: IPVS hands packets to real servers by itself.
 sysctl "forwarding" {
   for_each = { for name, director in var.directors : name => director if var.ip_forward != null }
   host     = each.value.host
   settings = { (local.forwarding) = var.ip_forward ? 1 : 0 }
 }
 
+# Only with `send_redirects`.
 sysctl "redirects" {
   for_each = { for name, director in var.directors : name => director if var.send_redirects != null }
   host     = each.value.host
@@ -31,6 +36,7 @@ sysctl "redirects" {
   }
 }
 
+# One IPVS service for each port, with all real servers.
 virtual_service "port" {
   for_each        = local.ports
   host            = local.director.host
@@ -64,6 +70,7 @@ virtual_service "port" {
   }
 }
 
+# The VIP, /32 or /128, on the director's device.
 address "vip" {
   for_each = var.directors
   host     = each.value.host
@@ -72,6 +79,7 @@ address "vip" {
   label    = local.ipv6 ? null : coalesce(each.value.label, local.labels[each.key])
 }
 
+# The VIP's host route (`host_route`).
 route "vip" {
   for_each = { for name, director in var.directors : name => director if local.host_route }
   host     = each.value.host
@@ -96,6 +104,7 @@ sysctl "arp" {
   }
 }
 
+# Only with `real_server_ip_forward`.
 sysctl "real_server_forwarding" {
   for_each = { for name, server in var.real_servers : name => server if var.real_server_ip_forward != null }
   host     = each.value.host
@@ -112,9 +121,30 @@ address "vip_lo" {
   broadcast = local.ipv6 ? null : var.vip
 }
 
+# The VIP's host route on lo (`host_route`).
 route "vip_lo" {
   for_each = { for name, server in var.real_servers : name => server if local.host_route }
   host     = each.value.host
   to       = "${var.vip}/${local.prefix}"
   device   = "lo"
+}
+
+# Where the default route does not lead to the clients, what comes from the VIP
+# takes a route of its own.
+rule "answers" {
+  for_each = { for name, server in var.real_servers : name => server if server.gateway != null }
+  host     = each.value.host
+  from     = "${var.vip}/${local.prefix}"
+  table    = var.routing_table
+  priority = var.routing_table
+}
+
+# The default route of that table, by `real_servers.gateway`, with `advmss`.
+route "answers" {
+  for_each = { for name, server in var.real_servers : name => server if server.gateway != null }
+  host     = each.value.host
+  to       = "default"
+  via      = each.value.gateway
+  table    = var.routing_table
+  advmss   = var.advmss
 }

@@ -1,6 +1,7 @@
-# Network address translation: the director rewrites the destination address of
-# a request and the source address of its answer, so every answer has to come
-# back through it.
+# Network address translation: the director rewrites the destination of a request
+# to a real server, and the source of its answer back to the VIP. The real
+# servers need not know of the VIP, and their ports may differ from the service's,
+# but every answer has to pass the director: it becomes their default gateway.
 
 locals {
   ipv6     = strcontains(var.vip, ":")
@@ -20,6 +21,7 @@ locals {
 
 # The director -----------------------------------------------------------------
 
+# Answers pass from the real servers' network to that of the clients.
 sysctl "forwarding" {
   for_each = var.directors
   host     = each.value.host
@@ -38,6 +40,7 @@ sysctl "redirects" {
   }
 }
 
+# One IPVS service for each port, with all real servers.
 virtual_service "port" {
   for_each        = local.ports
   host            = local.director.host
@@ -71,6 +74,7 @@ virtual_service "port" {
   }
 }
 
+# The VIP, /32 or /128, on the director's device.
 address "vip" {
   for_each = var.directors
   host     = each.value.host
@@ -79,6 +83,7 @@ address "vip" {
   label    = local.ipv6 ? null : coalesce(each.value.label, local.labels[each.key])
 }
 
+# Only with `host_route`.
 route "vip" {
   for_each = { for name, director in var.directors : name => director if local.host_route }
   host     = each.value.host
@@ -88,6 +93,7 @@ route "vip" {
 
 # The real servers -------------------------------------------------------------
 
+# The real server's default route: the director.
 route "gateway" {
   for_each = var.real_servers
   host     = each.value.host
@@ -95,6 +101,7 @@ route "gateway" {
   via      = local.gateway
 }
 
+# Only with `real_server_ip_forward`.
 sysctl "real_server_forwarding" {
   for_each = { for name, server in var.real_servers : name => server if var.real_server_ip_forward != null }
   host     = each.value.host

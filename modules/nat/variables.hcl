@@ -88,24 +88,25 @@ variable "real_servers" {
     port    = optional(number)
     address = optional(string)
     label   = optional(string, "lo:0")
+    gateway = optional(string)
     thresholds = optional(object({
       upper = optional(number, 0)
       lower = optional(number, 0)
     }))
   }))
-  description = "The real servers by name. weight 0 drains; port defaults to the service's (only nat can map it to another); address defaults to the host's; label is that of the VIP on lo (dr, IPv4); above thresholds.upper connections a server gets no new ones until it is below thresholds.lower."
+  description = "The real servers by name. weight 0 drains; port defaults to the service's (only nat and fullnat can map it to another); address defaults to the host's; label is that of the VIP on lo (dr, IPv4; in tun the name of the tunnel takes the place of lo); gateway is the router that takes this server's answers from the VIP where its default route would not (dr and tun); above thresholds.upper connections a server gets no new ones until it is below thresholds.lower."
 }
 
 variable "ip_forward" {
   type        = bool
   default     = null
-  description = "Whether the director forwards packets between its interfaces. null: on for nat, left as it is for dr, which does not need it."
+  description = "Whether the director forwards packets between its interfaces. null: on for nat and fullnat, left as it is for dr and tun, which do not need it."
 }
 
 variable "send_redirects" {
   type        = bool
   default     = null
-  description = "Whether the director sends ICMP redirects, on all, default and its interfaces (IPv4). null: off for nat, left as it is for dr."
+  description = "Whether the director sends ICMP redirects, on all, default and its interfaces (IPv4). null: off for nat and fullnat, left as it is for dr and tun."
 }
 
 variable "real_server_ip_forward" {
@@ -123,5 +124,62 @@ variable "host_route" {
 variable "gateway" {
   type        = string
   default     = null
-  description = "nat: the director's inside address, which becomes the real servers' default gateway. null: the address of the director's host. dr leaves gateways alone."
+  description = "nat: the director's inside address, which becomes the real servers' default gateway. null: the address of the director's host. The other modes leave the default route alone."
+}
+
+variable "routing_table" {
+  type        = number
+  default     = 100
+  description = "dr and tun: the routing table with the default route of real_servers.gateway, and the priority of the rule that sends what comes from the VIP there."
+
+  validation {
+    condition     = var.routing_table >= 1 && var.routing_table <= 252
+    error_message = "routing_table is a number from 1 to 252: the tables above are the system's own."
+  }
+}
+
+variable "tunnel" {
+  type = object({
+    type     = optional(string, "ipip")
+    port     = optional(number, 6080)
+    checksum = optional(string, "none")
+  })
+  default     = null
+  description = "tun: how requests are wrapped on their way to the real servers. type is ipip, gue or gre; port the UDP port of gue; checksum none, csum or remcsum (gue). null: ipip."
+
+  validation {
+    condition     = contains(["ipip", "gue", "gre"], try(var.tunnel.type, "ipip"))
+    error_message = "tunnel.type must be ipip, gue or gre."
+  }
+  validation {
+    condition     = try(var.tunnel.checksum, "none") == "none" || try(var.tunnel.type, "ipip") == "gue"
+    error_message = "tunnel.checksum needs type gue: the tunnels that real servers have by themselves take nothing else."
+  }
+  validation {
+    condition     = try(var.tunnel.type, "ipip") != "gre" || alltrue([for server in values(var.real_servers) : !strcontains(coalesce(server.address, server.host.address), ":")])
+    error_message = "A gre tunnel needs real servers with IPv4 addresses; the VIP may be IPv6. Use ipip or gue."
+  }
+}
+
+variable "mtu" {
+  type        = number
+  default     = null
+  description = "tun: the MTU of the tunnel on the real servers. null: the kernel's."
+}
+
+variable "advmss" {
+  type        = number
+  default     = null
+  description = "dr and tun: the largest TCP segment that real servers ask clients for, on their route through real_servers.gateway. In tun an upload hangs without where ICMP is filtered: 1440 leaves room for an ipip header. null: the interface's."
+
+  validation {
+    condition     = var.advmss == null || alltrue([for server in values(var.real_servers) : server.gateway != null])
+    error_message = "advmss stands on the route to a real server's own gateway: give every real server a gateway."
+  }
+}
+
+variable "source_address" {
+  type        = string
+  default     = null
+  description = "fullnat: the address of the director that real servers see as their client. null: that of the interface towards each of them."
 }
