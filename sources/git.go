@@ -49,7 +49,10 @@ func (r Repository) Folder() string {
 		return '-'
 	}, base)
 	sum := sha256.Sum256([]byte(r.URL + "\n" + r.Ref))
-	return strings.Trim(base[:min(len(base), 40)], "-") + "-" + hex.EncodeToString(sum[:6])
+	if base = strings.Trim(base[:min(len(base), 40)], "-"); base == "" {
+		base = "repository"
+	}
+	return base + "-" + hex.EncodeToString(sum[:6])
 }
 
 const (
