@@ -26,10 +26,10 @@ type Explanation struct {
 	Modules  []Instance      `json:"modules"` // that it is inside of, the outermost first
 	// Instance is the key of for_each or the number of count, as written in the
 	// address: `"rs1"`, 0; "" for a block without either.
-	Instance     string             `json:"instance,omitempty"`
-	DependsOn    []string           `json:"depends_on"`
-	ReferencedBy []string           `json:"referenced_by"`
-	Below        []Below            `json:"below"` // of a host or several
+	Instance     string            `json:"instance,omitempty"`
+	DependsOn    []string          `json:"depends_on"`
+	ReferencedBy []string          `json:"referenced_by"`
+	Below        []Below           `json:"below"` // of a host or several
 	Objects      []ExplainedObject `json:"objects"`
 	Planned      bool              `json:"planned"` // whether hosts were read
 	Unread       []UnreadHost      `json:"unread"`
@@ -434,7 +434,9 @@ func (x *explainer) near(address string) []string {
 			}
 		}
 	}
-	slices.SortFunc(all, func(a, b candidate) int { return cmp.Or(cmp.Compare(a.far, b.far), strings.Compare(a.address, b.address)) })
+	slices.SortFunc(all, func(a, b candidate) int {
+		return cmp.Or(cmp.Compare(a.far, b.far), strings.Compare(a.address, b.address))
+	})
 	var out []string
 	for _, c := range all[:min(most, len(all))] {
 		out = append(out, c.address)
