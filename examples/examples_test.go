@@ -3,14 +3,17 @@ package examples_test
 import (
 	"net/netip"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
 
+	"github.com/lvsform/lvsform/examples/prepare"
 	"github.com/lvsform/lvsform/hcl"
 	"github.com/lvsform/lvsform/planner"
 	"github.com/lvsform/lvsform/state"
@@ -47,21 +50,147 @@ var want = map[string]map[string]state.Objects{
 		"rs1": slices.Concat(drServer("203.0.113.110"), sysctls("net.ipv4.ip_forward=0")),
 		"rs2": slices.Concat(drServer("203.0.113.110"), sysctls("net.ipv4.ip_forward=0")),
 	},
+	"dr-ipv6": {
+		"dir1": director("2001:db8:18::128", "wrr", "dr", "2001:db8:18::124 1", "2001:db8:18::125 3"),
+		"rs1":  state.Objects{vip6("2001:db8:18::128", "lo")},
+		"rs2":  state.Objects{vip6("2001:db8:18::128", "lo")},
+	},
+	"tun-multisite": {
+		"dir1": director("192.0.2.100", "wrr", "tun", "198.51.100.11 2", "203.0.113.12 1"),
+		"rs1":  tunServer("192.0.2.100"),
+		"rs2":  tunServer("192.0.2.100"),
+	},
+	"policy-routing": {
+		"dir1": director("192.0.2.100", "rr", "tun", "198.51.100.11 1", "203.0.113.12 1"),
+		"rs1":  slices.Concat(tunServer("192.0.2.100"), answers("192.0.2.100", "198.51.100.1")),
+		"rs2":  slices.Concat(tunServer("192.0.2.100"), answers("192.0.2.100", "203.0.113.1")),
+	},
+	"fullnat": {
+		"dir1": slices.Concat(
+			onPort(8080, director("203.0.113.110", "rr", "nat", "10.20.0.11 1", "10.30.0.12 1")),
+			sysctls("net.ipv4.ip_forward=1", "net.ipv4.vs.conntrack=1",
+				"net.ipv4.conf.all.send_redirects=0", "net.ipv4.conf.default.send_redirects=0",
+				"net.ipv4.conf.eth0.send_redirects=0"),
+			masquerades("203.0.113.110", "10.20.0.11", "10.30.0.12")),
+	},
+	"nat-rhel": {
+		"dir1": slices.Concat(
+			onDevice("ens37", director("192.168.227.128", "rr", "nat", "192.168.253.143 1", "192.168.253.144 1")),
+			sysctls("net.ipv4.ip_forward=1",
+				"net.ipv4.conf.all.send_redirects=0", "net.ipv4.conf.default.send_redirects=0",
+				"net.ipv4.conf.ens33.send_redirects=0", "net.ipv4.conf.ens37.send_redirects=0")),
+		"rs1": onDevice("ens33", defaultRoute("192.168.253.142")),
+		"rs2": onDevice("ens33", defaultRoute("192.168.253.142")),
+	},
+	"fwmark-two-ports": {
+		"dir1": state.Objects{
+			state.Mark{Protocol: "tcp", Address: netip.MustParseAddr("192.0.2.100"), Ports: "80,443", Mark: 80443},
+			state.Service{ServiceID: web, Scheduler: "rr", Timeout: 10 * time.Minute, Netmask: 32},
+			state.Destination{Service: web, Address: netip.MustParseAddr("192.0.2.11"), Weight: 1, Forward: "dr"},
+			state.Destination{Service: web, Address: netip.MustParseAddr("192.0.2.12"), Weight: 1, Forward: "dr"},
+			state.Address{Device: "eth0", IP: netip.MustParsePrefix("192.0.2.100/32"), Label: "eth0:0", Scope: "global"},
+		},
+		"rs1": markedServer("192.0.2.100"),
+		"rs2": markedServer("192.0.2.100"),
+	},
+	"sites": {
+		"berlin-dir": site("192.0.2.100", "192.0.2.11 1", "192.0.2.12 1"),
+		"berlin-rs1": drServer("192.0.2.100"),
+		"berlin-rs2": drServer("192.0.2.100"),
+		"lisbon-dir": site("198.51.100.100", "198.51.100.11 1", "198.51.100.12 1"),
+		"lisbon-rs1": drServer("198.51.100.100"),
+		"lisbon-rs2": drServer("198.51.100.100"),
+	},
 }
+
+// web is the service of the example fwmark-two-ports.
+var web = state.ServiceID{FWMark: 80443, Family: "ipv4"}
 
 // director has an IPVS service on port 80 of the VIP; servers are "ADDRESS WEIGHT".
 func director(vip, scheduler, forward string, servers ...string) state.Objects {
 	id := state.ServiceID{Protocol: "tcp", Address: netip.MustParseAddr(vip), Port: 80, Family: "ipv4"}
-	objects := state.Objects{
-		state.Service{ServiceID: id, Scheduler: scheduler, Netmask: 32},
-		state.Address{Device: "eth0", IP: netip.MustParsePrefix(vip + "/32"), Label: "eth0:0", Scope: "global"},
+	service := state.Service{ServiceID: id, Scheduler: scheduler, Netmask: 32}
+	var address state.Object = state.Address{Device: "eth0", IP: hostPrefix(vip), Label: "eth0:0", Scope: "global"}
+	if id.Address.Is6() {
+		service.Family, service.Netmask, address = "ipv6", 128, vip6(vip, "eth0")
 	}
+	objects := state.Objects{service, address}
 	for _, server := range servers {
 		address, weight, _ := strings.Cut(server, " ")
-		objects = append(objects, state.Destination{Service: id, Address: netip.MustParseAddr(address), Port: 80,
-			Weight: int(weight[0] - '0'), Forward: forward})
+		d := state.Destination{Service: service.ServiceID, Address: netip.MustParseAddr(address), Port: 80,
+			Weight: int(weight[0] - '0'), Forward: forward}
+		if forward == "tun" {
+			d.TunnelType = "ipip"
+		}
+		objects = append(objects, d)
 	}
 	return objects
+}
+
+func hostPrefix(address string) netip.Prefix {
+	a := netip.MustParseAddr(address)
+	return netip.PrefixFrom(a, a.BitLen())
+}
+
+// vip6 serves at once, and is never the source of the host's own connections.
+func vip6(vip, device string) state.Address {
+	return state.Address{Device: device, IP: hostPrefix(vip), Scope: "global", NoDAD: true, Deprecated: true}
+}
+
+// onPort moves the destinations to another port than the service's.
+func onPort(port uint16, objects state.Objects) state.Objects {
+	for i, o := range objects {
+		if d, ok := o.(state.Destination); ok {
+			d.Port = port
+			objects[i] = d
+		}
+	}
+	return objects
+}
+
+// onDevice moves addresses and routes from eth0 to another device.
+func onDevice(device string, objects state.Objects) state.Objects {
+	for i, o := range objects {
+		switch o := o.(type) {
+		case state.Address:
+			o.Device, o.Label = device, device+":0"
+			objects[i] = o
+		case state.Route:
+			o.Device = device
+			objects[i] = o
+		}
+	}
+	return objects
+}
+
+func site(vip string, servers ...string) state.Objects {
+	return slices.Concat(director(vip, "rr", "dr", servers...), hostRoute(vip, "eth0"))
+}
+
+func tunServer(vip string) state.Objects {
+	return append(sysctls("net.ipv4.conf.tunl0.rp_filter=2", "net.ipv4.conf.all.arp_ignore=1", "net.ipv4.conf.all.arp_announce=2"),
+		state.Link{Name: "tunl0", Kind: "ipip", Up: state.Some(true)},
+		state.Address{Device: "tunl0", IP: hostPrefix(vip), Label: "tunl0:0", Broadcast: netip.MustParseAddr(vip), Scope: "global"})
+}
+
+// answers are what makes answers from the VIP take a router of their own.
+func answers(vip, router string) state.Objects {
+	return state.Objects{
+		state.Rule{Family: "ipv4", Priority: 20, From: hostPrefix(vip), Table: 20},
+		state.Route{To: netip.MustParsePrefix("0.0.0.0/0"), Table: 20, Via: netip.MustParseAddr(router), Device: "eth1", Scope: "global", AdvMSS: 1440}}
+}
+
+func masquerades(vip string, servers ...string) state.Objects {
+	var objects state.Objects
+	for _, server := range servers {
+		objects = append(objects, state.Masquerade{VIP: netip.MustParseAddr(vip), Protocol: "tcp", Port: 80, To: netip.MustParseAddr(server)})
+	}
+	return objects
+}
+
+func markedServer(vip string) state.Objects {
+	return append(sysctls("net.ipv4.conf.all.arp_ignore=1", "net.ipv4.conf.all.arp_announce=2"),
+		state.Address{Device: "lo", IP: hostPrefix(vip), Label: "lo:0", Broadcast: netip.MustParseAddr(vip), Scope: "global"})
 }
 
 func drServer(vip string) state.Objects {
@@ -133,6 +262,9 @@ func examples(t *testing.T) []string {
 
 func load(t *testing.T, dir string) *topology.Topology {
 	t.Helper()
+	if dir == "sites" {
+		dir = withModules(t, dir)
+	}
 	topo, diags := hcl.Load(hcl.Options{Dir: dir})
 	for _, d := range diags {
 		t.Errorf("%s: %s: %s: %s", d.Range, d.Severity, d.Summary, d.Detail)
@@ -141,6 +273,20 @@ func load(t *testing.T, dir string) *topology.Topology {
 		t.FailNow()
 	}
 	return topo
+}
+
+// withModules is a copy of an example that has fetched its modules from git.
+func withModules(t *testing.T, name string) string {
+	t.Helper()
+	cli := filepath.Join(t.TempDir(), "lvsform")
+	if out, err := exec.Command("go", "build", "-o", cli, "../cmd/lvsform").CombinedOutput(); err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+	dir := t.TempDir()
+	if err := prepare.Example(name, dir, t.TempDir(), cli); err != nil {
+		t.Fatal(err)
+	}
+	return dir
 }
 
 // bare are the hosts as their facts describe them, with sysctls at values that
