@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/lvsform/lvsform/planner/check"
 	"github.com/lvsform/lvsform/state"
 	"github.com/lvsform/lvsform/topology"
 )
@@ -41,7 +42,7 @@ func Build(in Input) *Plan {
 	p := &Plan{FormatVersion: FormatVersion, LvsformVersion: in.Version, Topology: t.Name, Destroy: in.Destroy,
 		Outputs: t.Outputs, Diagnostics: topology.Diagnostics{}, Checks: topology.Diagnostics{}}
 	p.Diagnostics = append(p.Diagnostics, diags...)
-	b := builder{in: in, plan: p, hosts: hosts, managed: map[string]bool{}, servers: map[string]string{}, owner: owners(t)}
+	b := builder{in: in, plan: p, hosts: hosts, managed: map[string]bool{}, servers: map[string]string{}, owner: owners(t), checked: check.Sysctls(t)}
 	for _, h := range t.Hosts {
 		if h.Managed {
 			p.Members = append(p.Members, h.Name)
@@ -56,7 +57,9 @@ func Build(in Input) *Plan {
 	b.unmanaged()
 	b.drains()
 	b.order()
+	all := p.Changes
 	b.selectChanges()
+	b.check(all)
 	b.preventDestroy()
 	p.summarise()
 	slices.SortStableFunc(p.Diagnostics, func(a, b topology.Diagnostic) int {
@@ -91,6 +94,7 @@ type builder struct {
 	managed map[string]bool
 	servers map[string]string // of a destination's change, by id: the host that serves
 	owner   map[netip.Addr]string
+	checked map[string][]string // sysctls that only the checks look at, by host
 	// forwards is how declared destinations are reached.
 	forwards map[use]string
 	moving   map[string]bool // servers that change between NAT and another way of forwarding
@@ -118,7 +122,7 @@ func (b *builder) host(h *topology.Host) {
 	hp.missingModules(live.MissingModules)
 	hp.vanishedMembers(live.Ledger)
 	hp.plan()
-	out.Query = b.hosts[h.Name].query()
+	out.Query = b.hosts[h.Name].query(b.checked[h.Name])
 	out.Observed = scope(live, b.hosts[h.Name], b.plan.Topology)
 	out.Digest = digest(out.Observed, live.Ledger, b.plan.Topology)
 	b.plan.Hosts = append(b.plan.Hosts, out)

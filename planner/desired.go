@@ -9,6 +9,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/lvsform/lvsform/planner/check"
 	"github.com/lvsform/lvsform/state"
 	"github.com/lvsform/lvsform/topology"
 )
@@ -321,6 +322,9 @@ func (d *declarer) add(r *topology.Resource, address string, w want) {
 	if have.object.Key().Kind == state.KindModule {
 		w.object = w.object.Resolve(have.object)
 	}
+	if have.object != w.object && have.resources[0] != r && (key.Kind == state.KindService || key.Kind == state.KindDestination) {
+		return // a service in two blocks, which LVS009 is about
+	}
 	if have.object != w.object {
 		rng := r.Range
 		values := fmt.Sprintf("%s wants %s, but %s (%s) wants %s", address, Describe(w.object),
@@ -359,9 +363,10 @@ func (w *want) merge(o *want) {
 // Queries names, for every managed host, what a plan must ask for by name.
 func Queries(t *topology.Topology) map[string]Names {
 	hosts, _ := declare(t)
+	checked := check.Sysctls(t)
 	out := make(map[string]Names, len(hosts))
 	for name, d := range hosts {
-		out[name] = d.query()
+		out[name] = d.query(checked[name])
 	}
 	return out
 }
@@ -372,10 +377,13 @@ type Names struct {
 	Modules  []string `json:"modules,omitempty"`
 	Packages []string `json:"packages,omitempty"`
 	Units    []string `json:"services,omitempty"`
+	// Checked are sysctls that only the checks look at; a * stands for every
+	// interface.
+	Checked []string `json:"checked,omitempty"`
 }
 
-func (d desired) query() Names {
-	var n Names
+func (d desired) query(checked []string) Names {
+	n := Names{Checked: checked}
 	for _, key := range slices.SortedFunc(maps.Keys(d), state.Key.Compare) {
 		switch key.Kind {
 		case state.KindSysctl:

@@ -39,14 +39,16 @@ type Host struct {
 	Name    string       `json:"name"`
 	Address string       `json:"address"`
 	SSH     topology.SSH `json:"ssh"`
-	// Digest is the SHA-256 of Observed and of the claims on the topology's
-	// objects there.
+	// Digest is the SHA-256 of Observed, of Facts and of the claims on the
+	// topology's objects there.
 	Digest string `json:"digest,omitempty"`
 	// Error is why the host could not be read; it then has no changes.
 	Error string `json:"error,omitempty"`
 	// Observed holds the live objects that the topology declares or claims.
 	Observed state.Objects `json:"observed,omitempty"`
-	Query    Names         `json:"query"` // what to observe for Observed
+	// Facts are further live objects that the checks rest on.
+	Facts state.Objects `json:"facts,omitempty"`
+	Query Names         `json:"query"` // what to observe for Observed and Facts
 }
 
 // Action is what happens to an object; the words are Terraform's.
@@ -243,7 +245,7 @@ func (p *Plan) Redacted() *Plan {
 	out.Renamed = nil
 	out.Hosts = slices.Clone(p.Hosts)
 	for i := range out.Hosts {
-		out.Hosts[i].Observed = nil
+		out.Hosts[i].Observed, out.Hosts[i].Facts = nil, nil
 	}
 	out.Changes = slices.Clone(p.Changes)
 	for i := range out.Changes {

@@ -98,11 +98,16 @@ func (p *Plan) Stale(live map[string]Live) []Difference {
 			keys[key] = &want{}
 		}
 		observed := scope(now, keys, p.Topology)
-		if digest(observed, now.Ledger, p.Topology) == h.Digest {
+		used := map[state.Key]bool{}
+		for _, o := range h.Facts {
+			used[o.Key()] = true
+		}
+		facts := facts(now, used, observed)
+		if digest(append(observed[:len(observed):len(observed)], facts...), now.Ledger, p.Topology) == h.Digest {
 			continue
 		}
 		before := len(out)
-		for _, c := range state.Diff(h.Observed, observed) {
+		for _, c := range append(state.Diff(h.Observed, observed), state.Diff(h.Facts, facts)...) {
 			out = append(out, Difference{Host: h.Name, Key: c.Key(), Then: c.Before, Now: c.After})
 		}
 		if len(out) == before {

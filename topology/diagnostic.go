@@ -46,6 +46,8 @@ type Diagnostic struct {
 	Host    string `json:"host,omitempty"`
 	Object  string `json:"object,omitempty"` // the resource's address
 	Range   *Range `json:"range,omitempty"`
+	// Also are other places that take part in it.
+	Also []Range `json:"also,omitempty"`
 	// Source is the text of the line where Range starts, with sensitive
 	// values blotted out; "" where there is none.
 	Source string `json:"source,omitempty"`

@@ -43,6 +43,7 @@ type Host struct {
 	Retired    bool // everything claimed there is planned away
 	OS         string
 	Range      Range
+	Attributes map[string]Range // by attribute name
 }
 
 // Interface is one NIC of a host with the addresses that it had before lvsform.

@@ -59,7 +59,7 @@ func Run(in Input) Result {
 		w.marks()
 		w.forwarding()
 	}
-	w.management(in.Changes)
+	w.cutOff()
 	r := Result{Findings: w.findings(), Used: map[string]map[state.Key]bool{}}
 	for name, m := range w.hosts {
 		if len(m.used) > 0 {
@@ -138,14 +138,14 @@ func severityOf(id string) topology.Severity {
 	return c.Severity
 }
 
-// rangeOf is the place of the first of the attributes that the resource has,
-// or of its header.
+// rangeOf is the place of the first of the attributes that the resource has, or
+// of its header. The line of a sensitive one is not to be shown.
 func rangeOf(r *topology.Resource, names ...string) topology.Range {
 	if r == nil {
 		return topology.Range{}
 	}
 	for _, name := range names {
-		if at, ok := r.Attributes[name]; ok {
+		if at, ok := r.Attributes[name]; ok && !slices.Contains(r.Sensitive, name) {
 			return at
 		}
 	}

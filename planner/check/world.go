@@ -23,7 +23,8 @@ type world struct {
 	// masqueraded are the real servers that see a director's address instead
 	// of the clients'.
 	masqueraded map[connection]map[netip.Addr]bool
-	changes     map[string][]Change // by host
+	changes     map[string][]Change       // by host
+	management  map[netip.Addr][]*machine // by address; see managed
 	found       topology.Diagnostics
 }
 
@@ -193,6 +194,7 @@ func newMachine(h *topology.Host, resources []*topology.Resource, observed *Host
 		for _, o := range observed.Objects {
 			m.observe(o)
 		}
+		m.connect()
 	} else {
 		m.describe()
 	}
@@ -242,6 +244,27 @@ func (m *machine) observe(o state.Object) {
 			mtu: o.MTU, many: o.NextHops != "", protocol: o.Protocol, key: o.Key()})
 	case state.Rule:
 		m.rules = append(m.rules, rule{o, nil})
+	}
+}
+
+// byKernel is RTPROT_KERNEL of linux/rtnetlink.h.
+const byKernel = 2
+
+// connect adds the networks of a host's interfaces where an observation holds
+// no route of the kernel at all, which no running host is without.
+func (m *machine) connect() {
+	var seen4, seen6 bool
+	for _, t := range m.routes {
+		for to, list := range t.to {
+			if slices.ContainsFunc(list, func(r route) bool { return r.protocol == byKernel }) {
+				seen4, seen6 = seen4 || to.Addr().Is4(), seen6 || to.Addr().Is6()
+			}
+		}
+	}
+	for _, a := range m.addrs {
+		if seen := (a.ip.Addr().Is4() && seen4) || (a.ip.Addr().Is6() && seen6); !seen && a.device != "lo" && a.ip.Bits() < a.ip.Addr().BitLen() {
+			m.route(state.TableMain, route{to: a.ip.Masked(), device: a.device})
+		}
 	}
 }
 

@@ -1,0 +1,96 @@
+package check
+
+import "github.com/lvsform/lvsform/topology"
+
+// hostChecks are LVS015 to LVS029: services, hosts and what surrounds them.
+func hostChecks() []Check {
+	return []Check{
+		{
+			ID: "LVS015", Severity: topology.Error,
+			Title: "a value that the kernel or the scheduler does not take",
+			Why: "Flags belong to one scheduler: the kernel stores them as numbers, so sh-port under mh means something else, and under rr nothing. A lower threshold above the upper one, a weight outside 0 to 65535, " +
+				"or port 0 without persistence are refused by the kernel in the middle of an apply.",
+			See: []string{"ipvsadm -Ln --thresholds"},
+			Fix: "Take the flag of the service's own scheduler (sh-fallback and sh-port for sh, mh-fallback and mh-port for mh), and values within the ranges of docs/language.md.",
+		},
+		{
+			ID: "LVS016", Severity: topology.Warning,
+			Title: "a firewall mark that nothing sets, or that nothing uses",
+			Why: "A fwmark service takes packets by a number that a packet filter rule gave them. If the numbers differ, or the families do, the service never sees a packet, and the packets to the VIP go to the director's own ports. " +
+				"Rules that somebody else made are not known here: if they set the mark, the warning can be ignored.",
+			See: []string{"nft list ruleset | grep mark", "iptables -t mangle -S", "ipvsadm -Ln"},
+			Fix: "Use one number in the mark block and in the service, best by reference: fwmark = mark.web.mark.",
+		},
+		{
+			ID: "LVS017", Severity: topology.Warning,
+			Title: "persistent clients stick to a drained real server",
+			Why: "Weight 0 keeps new clients away. A client with a persistence template has a server already, and the kernel sends its new connections there whatever the weight is; each one starts the template's time anew. " +
+				"A server that is drained, or that a checker has found dead and set to weight 0, keeps its known clients. With net.ipv4.vs.expire_quiescent_template = 1 a template of a server of weight 0 is dropped.",
+			See: []string{"sysctl net.ipv4.vs.expire_quiescent_template", "ipvsadm -Lnc    # entries with port 0 are templates"},
+			Fix: "Set net.ipv4.vs.expire_quiescent_template = 1 on the director.",
+		},
+		{
+			ID: "LVS019", Severity: topology.Info,
+			Title: "many real servers behind NAT",
+			Why:   "With NAT both directions pass the director, and answers are mostly much larger than requests. With dr and tun only requests do. Beyond some 20 real servers the director's interfaces and CPU tend to be what limits the cluster.",
+			See:   []string{"ipvsadm -Ln --rate", "sar -n DEV 1"},
+			Fix:   "Nothing has to be done. If the director is busy, use dr on one network, tun across networks.",
+		},
+		{
+			ID: "LVS020", Severity: topology.Error,
+			Title: "an address that another host already holds, or a VIP that is a management address",
+			Why: "Two hosts that hold one address on their interfaces both answer ARP for it, and everybody reaches the one whose answer came last. A VIP that is also the address of a host cannot move to another director, " +
+				"and takes the ports of its services away from the host. (The VIP on lo, a dummy or a tunnel of real servers is no duplicate: there it answers nobody.)",
+			See: []string{"arping -D -I DEVICE ADDRESS    # an answer is one too many", "ip neighbour show ADDRESS"},
+			Fix: "Give the VIP an address that no host has. A VIP is on an interface of one director at a time, and on real servers on lo only.",
+		},
+		{
+			ID: "LVS021", Severity: topology.Error,
+			Title: "mixed address families outside TUN, or beside a sync daemon",
+			Why: "Only a tunnel carries a packet of one family to a real server of the other; dr and nat have no way to write it. The protocol between sync daemons has one family for a connection, " +
+				"so the kernel refuses a real server of the other family while a daemon runs, and the daemon while there is such a server.",
+			See: []string{"ipvsadm -Ln", "ipvsadm -L --daemon"},
+			Fix: "Give the real server an address of the VIP's family, or use tun for it and run no sync daemon on that director.",
+		},
+		{
+			ID: "LVS022", Severity: topology.Warning,
+			Title: "a change that may cut the SSH connection of the run itself",
+			Why: "The plan changes the address, link, route or rule by which lvsform reaches the host. If the connection ends there, the host hears no confirmation and takes the change back by itself. " +
+				"A default route that moves to another host of the topology is a note only: it matters if you reach the host by that route.",
+			See: []string{"ip route get ADDRESS_OF_THIS_MACHINE    # on the host", "ss -tn sport = :22"},
+			Fix: "Reach the host by another interface (ssh.address), or keep a console at hand.",
+		},
+		{
+			ID: "LVS025", Severity: topology.Warning,
+			Title: "the host's firewall drops what the mode needs",
+			Why: "IPVS sits behind the input chain: a packet to the VIP that is dropped there never reaches it. With nat the answers cross the forward chain. Real servers of a tunnel get IP protocol 4 or 41 (ipip), 47 (gre) or a UDP port (gue), " +
+				"which port rules do not mention, and sync daemons talk UDP 8848. Only chains of which all is understood are judged: rules with sets, interfaces or connection states may accept more than is seen here.",
+			See: []string{"nft list ruleset", "iptables -S; iptables -L -v -n    # which counter grows?"},
+			Fix: "Open the port or protocol that the finding names. There is no need to switch off the firewall, or SELinux.",
+		},
+		{
+			ID: "LVS026", Severity: topology.Warning,
+			Title: "DR or TUN: nothing on the real server listens on the VIP",
+			Why: "The real server gets the packet with the VIP as its destination. A program that listens on the server's own address only does not get it, and the kernel answers with a reset: " +
+				"the health check of the server's own address passes, and clients are refused.",
+			See: []string{"ss -ltn 'sport = :PORT'    # 0.0.0.0, * or the VIP is right", "curl --interface lo http://VIP:PORT/    # on the real server"},
+			Fix: "Let the program listen on every address, or on the VIP too.",
+		},
+		{
+			ID: "LVS027", Severity: topology.Warning,
+			Title: "NAT with clients on the real servers' own network",
+			Why: "A real server reaches a client of its own network without its gateway, so its answer does not pass the director and keeps the real server's address; the client drops it. Clients of other networks are served, " +
+				"so tests from a machine beside the servers fail where production works, or the other way round.",
+			See: []string{"ip route get CLIENT    # on the real server: no `via`", "tcpdump -ni DEVICE host CLIENT    # on the client: answers from RIP instead of the VIP"},
+			Fix: "Put the VIP on another network than the real servers, or use fullnat.",
+		},
+		{
+			ID: "LVS029", Severity: topology.Warning,
+			Title: "IPv6 forwarding takes the default route away",
+			Why: "A Linux host that forwards IPv6 counts as a router and stops listening to router advertisements, unless accept_ra is 2. A default route that came from them ends some minutes after forwarding was switched on, " +
+				"long after every test has passed.",
+			See: []string{"ip -6 route show default    # proto ra, expires", "sysctl net.ipv6.conf.DEVICE.accept_ra"},
+			Fix: "Set net.ipv6.conf.DEVICE.accept_ra = 2, or declare a static default route.",
+		},
+	}
+}
