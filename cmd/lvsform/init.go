@@ -13,6 +13,7 @@ import (
 	"github.com/lvsform/lvsform/hcl"
 	origin "github.com/lvsform/lvsform/sources"
 	"github.com/lvsform/lvsform/sources/fetch"
+	"github.com/lvsform/lvsform/topology"
 	"github.com/spf13/cobra"
 )
 
@@ -69,7 +70,7 @@ func (i *initializer) modules(ctx context.Context) error {
 		before := len(i.lock.Pins)
 		for _, call := range calls {
 			if err := i.bring(ctx, call.Source.Repository()); err != nil {
-				return fmt.Errorf("%s:%d: %w", call.Range.File, call.Range.Start.Line, err)
+				return i.failed(call, err)
 			}
 		}
 		if len(i.lock.Pins) == before {
@@ -96,10 +97,7 @@ func (i *initializer) bring(ctx context.Context, r origin.Repository) error {
 		want = origin.Pin{}
 	}
 	got, err := i.fetcher.Fetch(ctx, r, want)
-	var differs *fetch.ChecksumError
 	switch {
-	case errors.As(err, &differs):
-		return &hintError{err, "A commit never changes, so one of the two is wrong. Take the lock from version control again; if it is right, do not trust the repository."}
 	case err != nil:
 		return err
 	case moving && pinned && got.Commit == pin.Commit:
@@ -110,6 +108,20 @@ func (i *initializer) bring(ctx context.Context, r origin.Repository) error {
 		i.keep(got, "Fetched")
 	}
 	return nil
+}
+
+// failed says which module call could not be served.
+func (i *initializer) failed(call hcl.GitModule, err error) error {
+	d := topology.Diagnostic{Severity: topology.Error, Summary: "Module cannot be fetched", Detail: err.Error() + ".", Range: &call.Range}
+	var differs *fetch.ChecksumError
+	if errors.As(err, &differs) {
+		d.Summary = "Module differs from the lock"
+		d.Detail += " A commit never changes, so one of the two is wrong. Take the lock from version control again; if it is right, do not trust the repository."
+	}
+	ds := topology.Diagnostics{d}
+	sources(ds)
+	i.c.fail(ds)
+	return silent(exitError)
 }
 
 func (i *initializer) keep(pin origin.Pin, how string) {
