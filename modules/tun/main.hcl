@@ -5,7 +5,7 @@
 #
 # The routers of the real servers must let packets from the VIP out. VIP and real
 # servers may be of different families: IPv4 travels in IPv6 and the reverse. A
-# wrapped packet is longer by 20 bytes (ipip over IPv4) to 56 (gue over IPv6);
+# wrapped packet is longer by 20 bytes (ipip over IPv4) to 52 (gue over IPv6);
 # see `advmss`.
 
 locals {
