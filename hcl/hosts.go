@@ -23,8 +23,10 @@ func (m *module) hostValues(b *block) cty.Value {
 		}
 		ctx := m.instanceContext(b, s, x, inst)
 		before := len(m.l.r.found)
-		o := m.decode(b.body, s, ctx, b.rng, newMarks())
+		mk := newMarks()
+		o := m.decode(b.body, s, ctx, b.rng, mk)
 		h := o.hostOf(m.at(b.path()+inst.suffix), m.at(b.name+inst.suffix))
+		h.Attributes = mk.places()
 		m.l.r.since(before, h.Path, h.Name)
 		m.l.hosts = append(m.l.hosts, h)
 		if !h.Address.IsValid() || o.bad["name"] {

@@ -7,6 +7,7 @@ import (
 
 	"github.com/hashicorp/hcl/v2"
 	"github.com/hashicorp/hcl/v2/ext/dynblock"
+	"github.com/lvsform/lvsform/topology"
 	"github.com/zclconf/go-cty/cty"
 	"github.com/zclconf/go-cty/cty/convert"
 )
@@ -33,6 +34,15 @@ type marks struct {
 
 func newMarks() *marks {
 	return &marks{deps: map[string]bool{}, sensitive: map[string]bool{}, ranges: map[string]hcl.Range{}}
+}
+
+// places are the ranges as the topology has them.
+func (mk *marks) places() map[string]topology.Range {
+	out := map[string]topology.Range{}
+	for name, rng := range mk.ranges {
+		out[name] = toRange(rng)
+	}
+	return out
 }
 
 // decode evaluates a block by its schema.

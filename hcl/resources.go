@@ -56,10 +56,7 @@ func (m *module) resource(b *block, x *expansion, inst *instance) (*resource, ct
 	r.deps = slices.Sorted(maps.Keys(mk.deps))
 	r.Sensitive = slices.Sorted(maps.Keys(mk.sensitive))
 	m.secretIdentity(b.kind, mk, r.Sensitive)
-	r.Attributes = map[string]topology.Range{}
-	for name, rng := range mk.ranges {
-		r.Attributes[name] = toRange(rng)
-	}
+	r.Attributes = mk.places()
 	m.l.r.since(before, r.Path, r.Host)
 	return r, o.value(s, defaults)
 }
