@@ -19,12 +19,12 @@ import (
 // Numbers of linux/fou.h. The messages are made here because netlink's FouAdd
 // names an inner protocol also for GUE, which newer kernels refuse.
 const (
-	fouPort     = 1
-	fouFamily   = 2
-	fouProtocol = 3
-	fouType     = 4
-	fouPeerPort = 10
-	fouMost     = 11
+	fouPort      = 1
+	fouFamily    = 2
+	fouProtocol  = 3
+	fouType      = 4
+	fouNoPartial = 5 // a flag
+	fouMost      = 11
 
 	fouDirect = 1
 	fouGUE    = 2
@@ -79,13 +79,17 @@ func parseFOU(a attributes) (f state.FOU, ok bool) {
 	// address or an interface it takes fewer packets.
 	for number := fouType + 1; number <= fouMost; number++ {
 		value := a[number]
-		if value == nil || number == fouPeerPort && strings.Trim(string(value), "\x00") == "" {
+		if value == nil || unset(value) && number != fouNoPartial {
 			continue
 		}
 		f.Protocol += fmt.Sprintf(" attribute-%d=%x", number, value)
 	}
 	return f, true
 }
+
+// unset tells whether a port is not bound by an attribute: newer kernels tell
+// of the address 0.0.0.0 and the interface 0.
+func unset(value []byte) bool { return strings.Trim(string(value), "\x00") == "" }
 
 func (n *Network) changeFOU(c state.Change) error {
 	if c.Before != nil {
@@ -120,7 +124,7 @@ func (n *Network) describeFOU(f state.FOU) ([]byte, error) {
 	var b []byte
 	if was, ok := n.raw[f]; ok {
 		each(was.message, unix.GENL_HDRLEN, func(kind uint16, value []byte) {
-			if kind == fouProtocol && f.Protocol == "gue" {
+			if kind == fouProtocol && f.Protocol == "gue" || unset(value) && kind != fouNoPartial {
 				return
 			}
 			b = put(b, kind, value)

@@ -139,7 +139,10 @@ func catchAll(o state.Object) int {
 
 // write replaces the table by one with the objects, or removes it.
 func write(b *batch, there bool, objects state.Objects) {
-	begin(b, there, len(objects) > 0)
+	remove(b, there)
+	if len(objects) > 0 {
+		addTable(b, 0)
+	}
 	made := map[string]bool{}
 	for _, o := range objects {
 		for _, r := range rulesOf(o) {
@@ -152,15 +155,15 @@ func write(b *batch, there bool, objects state.Objects) {
 	}
 }
 
-// begin removes the table and makes it again, empty.
-func begin(b *batch, there, again bool) {
+func remove(b *batch, there bool) {
 	if there {
 		b.add(subsystem|unix.NFT_MSG_DELTABLE, 0, unix.NFPROTO_INET, putString(nil, unix.NFTA_TABLE_NAME, name))
 	}
-	if again {
-		b.add(subsystem|unix.NFT_MSG_NEWTABLE, unix.NLM_F_CREATE|unix.NLM_F_EXCL, unix.NFPROTO_INET,
-			putString(nil, unix.NFTA_TABLE_NAME, name))
-	}
+}
+
+func addTable(b *batch, flags uint32) {
+	b.add(subsystem|unix.NFT_MSG_NEWTABLE, unix.NLM_F_CREATE|unix.NLM_F_EXCL, unix.NFPROTO_INET,
+		put32(putString(nil, unix.NFTA_TABLE_NAME, name), unix.NFTA_TABLE_FLAGS, flags))
 }
 
 func addChain(b *batch, attributes []byte) {

@@ -3,12 +3,10 @@
 package nft
 
 import (
-	"encoding/hex"
 	"fmt"
 	"maps"
 	"net/netip"
 	"slices"
-	"strings"
 
 	"github.com/google/nftables/userdata"
 	"golang.org/x/sys/unix"
@@ -27,10 +25,14 @@ type found struct {
 }
 
 // damage is a table as it was found, to be written again.
-type damage struct{ chains, rules [][]byte }
+type damage struct {
+	flags         uint32 // of the table
+	chains, rules [][]byte
+}
 
 func (d *damage) write(b *batch, there bool) {
-	begin(b, there, true)
+	remove(b, there)
+	addTable(b, d.flags)
 	for _, m := range d.chains {
 		addChain(b, m)
 	}
@@ -55,7 +57,8 @@ func read() (t found, err error) {
 		a := parse(m[generation:])
 		if m[0] == unix.NFPROTO_INET && getString(a[unix.NFTA_TABLE_NAME]) == name {
 			const dormant = 1
-			t.there, t.foreign = true, get32(a[unix.NFTA_TABLE_FLAGS])&dormant != 0
+			t.there, t.flags = true, get32(a[unix.NFTA_TABLE_FLAGS])
+			t.foreign = t.flags&dormant != 0
 		}
 	}
 	if err == nil && t.there {
@@ -179,36 +182,42 @@ func broken(o state.Object) bool { return breakUp(o) == o }
 // has. What a newer kernel adds to its answers beyond is left out.
 var understood = map[string]uint16{
 	"meta": unix.NFTA_META_SREG, "cmp": unix.NFTA_CMP_DATA, "payload": unix.NFTA_PAYLOAD_CSUM_FLAGS,
-	"range": unix.NFTA_RANGE_TO_DATA, "ct": unix.NFTA_CT_SREG, "immediate": unix.NFTA_IMMEDIATE_DATA,
+	"ct": unix.NFTA_CT_SREG, "immediate": unix.NFTA_IMMEDIATE_DATA,
 	"nat": unix.NFTA_NAT_FLAGS, "masq": unix.NFTA_MASQ_REG_PROTO_MAX,
 }
 
-// canonical is a rule's expressions as text, the same for what is sent to the
-// kernel and for its answer.
+// canonical is a rule's expressions in a form that is the same for what is sent
+// to the kernel and for its answer.
 func canonical(expressions []byte) string {
-	var text strings.Builder
+	text := make([]byte, 0, len(expressions))
 	each(expressions, func(_ uint16, element []byte) {
 		a := parse(element)
 		kind := getString(a[unix.NFTA_EXPR_NAME])
-		text.WriteString(" " + kind + "{")
 		most, known := understood[kind]
 		data := parse(a[unix.NFTA_EXPR_DATA])
+		text = append(append(text, kind...), 0)
 		for number, value := range data {
-			if value != nil && (!known || uint16(number) <= most) {
-				text.WriteString(" " + hex.EncodeToString([]byte{byte(number)}) + "=" + hex.EncodeToString(plainValue(kind, number, value)))
+			if value != nil && (!known || uint16(number) <= most) && !implied(kind, number, value) {
+				value = plainValue(kind, number, value)
+				text = append(append(text, byte(number), byte(len(value))), value...)
 			}
 		}
-		text.WriteString(" }")
+		text = append(text, 0)
 	})
-	return text.String()
+	return string(text)
 }
 
-// plainValue drops the outer nests of data, whose flags differ between what is
-// sent and what is answered.
+// implied tells whether an attribute is a flag that newer kernels say beside
+// the address that source NAT has.
+func implied(kind string, number int, value []byte) bool {
+	const mapAddresses = 1 // NF_NAT_RANGE_MAP_IPS of linux/netfilter/nf_nat.h
+	return kind == "nat" && number == unix.NFTA_NAT_FLAGS && get32(value)&^mapAddresses == 0
+}
+
+// plainValue is an attribute's value without the flags of a nest, which differ
+// between what is sent and what is answered.
 func plainValue(kind string, number int, value []byte) []byte {
-	nested := kind == "cmp" && number == unix.NFTA_CMP_DATA || kind == "immediate" && number == unix.NFTA_IMMEDIATE_DATA ||
-		kind == "range" && (number == unix.NFTA_RANGE_FROM_DATA || number == unix.NFTA_RANGE_TO_DATA)
-	if !nested {
+	if nested := kind == "cmp" && number == unix.NFTA_CMP_DATA || kind == "immediate" && number == unix.NFTA_IMMEDIATE_DATA; !nested {
 		return value
 	}
 	var out []byte

@@ -29,11 +29,11 @@ type chain struct {
 
 // chains are those of the table; each is there while it has a rule. Marks are
 // set before IPVS looks at a packet, on its way in and on its way out of the
-// director's own programs.
+// director's own programs. The names are no words of nft(8).
 var chains = map[string]chain{
-	"mark":        {"filter", unix.NF_INET_PRE_ROUTING, -150},
-	"mark-output": {"route", unix.NF_INET_LOCAL_OUT, -150},
-	"masquerade":  {"nat", unix.NF_INET_POST_ROUTING, 100},
+	"mark-prerouting":        {"filter", unix.NF_INET_PRE_ROUTING, -150},
+	"mark-output":            {"route", unix.NF_INET_LOCAL_OUT, -150},
+	"masquerade-postrouting": {"nat", unix.NF_INET_POST_ROUTING, 100},
 }
 
 // message are the attributes that create the chain.
@@ -165,10 +165,10 @@ func rulesOf(o state.Object) (rules []rule) {
 		ranges, _ := portRanges(o.Ports)
 		for _, ports := range ranges {
 			e := markRule(o, ports)
-			rules = append(rules, rule{"mark", tag, e}, rule{"mark-output", tag, e})
+			rules = append(rules, rule{"mark-prerouting", tag, e}, rule{"mark-output", tag, e})
 		}
 	case state.Masquerade:
-		rules = append(rules, rule{"masquerade", tag, masqueradeRule(o)})
+		rules = append(rules, rule{"masquerade-postrouting", tag, masqueradeRule(o)})
 	}
 	return rules
 }
@@ -240,7 +240,7 @@ func markRule(m state.Mark, ports [2]uint16) []byte {
 	if ports[0] == ports[1] {
 		e.equals(from)
 	} else {
-		e.add(&expr.Range{Op: expr.CmpOpEq, Register: register, FromData: from, ToData: to})
+		e.add(&expr.Cmp{Op: expr.CmpOpGte, Register: register, Data: from}, &expr.Cmp{Op: expr.CmpOpLte, Register: register, Data: to})
 	}
 	e.add(&expr.Immediate{Register: register, Data: binary.NativeEndian.AppendUint32(nil, m.Mark)},
 		&expr.Meta{Key: expr.MetaKeyMARK, SourceRegister: true, Register: register})
@@ -249,13 +249,15 @@ func markRule(m state.Mark, ports [2]uint16) []byte {
 
 func masqueradeRule(m state.Masquerade) []byte {
 	var e expressions
+	// In the order in which nft(8) puts what it lists: a saved table that is
+	// loaded again is the same.
 	e.family(m.VIP)
+	e.destination(m.To)
 	if m.VIP.Is4() {
 		e.original(originalIP4, m.VIP.AsSlice())
 	} else {
 		e.original(originalIP6, m.VIP.AsSlice())
 	}
-	e.destination(m.To)
 	e.protocol(m.Protocol)
 	if m.Port != 0 {
 		e.original(originalPort, binary.BigEndian.AppendUint16(nil, m.Port))
