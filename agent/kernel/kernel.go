@@ -11,10 +11,13 @@ import (
 	"github.com/vishvananda/netlink/nl"
 	"golang.org/x/sys/unix"
 
+	"github.com/lvsform/lvsform/agent/command"
 	"github.com/lvsform/lvsform/agent/ipvs"
 	"github.com/lvsform/lvsform/agent/module"
 	"github.com/lvsform/lvsform/agent/network"
 	"github.com/lvsform/lvsform/agent/nft"
+	"github.com/lvsform/lvsform/agent/packages"
+	"github.com/lvsform/lvsform/agent/service"
 	"github.com/lvsform/lvsform/agent/sysctl"
 	"github.com/lvsform/lvsform/agent/txn"
 	"github.com/lvsform/lvsform/state"
@@ -26,12 +29,16 @@ type Kernel struct {
 	network *network.Network
 	table   *ipvs.Table // nil until it is needed and there
 	nft     nft.Table
+
+	packages packages.Packages
+	services service.Services
 }
 
 // New returns the kernel. It opens nothing yet.
 func New() *Kernel {
 	nl.EnableErrorMessageReporting = true // the kernel says what it dislikes
-	return &Kernel{network: network.New(module.Load)}
+	return &Kernel{network: network.New(module.Load),
+		packages: packages.Packages{System: command.Host{}}, services: service.Services{System: command.Host{}}}
 }
 
 // Close releases what has been opened.
@@ -91,6 +98,15 @@ func (k *Kernel) Read(q txn.Query) (h txn.Host, err error) {
 		}
 		h.Objects = append(append(h.Objects, objects...), settings...)
 	}
+	installed, err := k.packages.Read(q.Packages)
+	if err != nil {
+		return h, err
+	}
+	units, err := k.services.Read(q.Units)
+	if err != nil {
+		return h, err
+	}
+	h.Objects = append(append(h.Objects, installed...), units...)
 	return h, nil
 }
 
@@ -150,6 +166,8 @@ const (
 	ofNFT
 	ofIPVSSettings
 	ofIPVS
+	ofPackages
+	ofServices
 )
 
 func kindOf(c state.Change) family {
@@ -168,6 +186,10 @@ func kindOf(c state.Change) family {
 		return ofIPVSSettings
 	case state.Service, state.Destination:
 		return ofIPVS
+	case state.Package:
+		return ofPackages
+	case state.Unit:
+		return ofServices
 	}
 	return ofNetwork
 }
@@ -182,6 +204,10 @@ func (k *Kernel) applierOf(c state.Change) func([]state.Change) (int, error) {
 		return k.nft.Apply
 	case ofIPVSSettings, ofIPVS:
 		return k.applyIPVS
+	case ofPackages:
+		return k.packages.Apply
+	case ofServices:
+		return k.services.Apply
 	}
 	return k.network.Apply
 }
