@@ -43,6 +43,14 @@ type Instance struct {
 	Key  string `json:"key,omitempty"`
 }
 
+// written is the step as it ends an address.
+func (i Instance) written() string {
+	if i.Key == "" {
+		return "module." + i.Name
+	}
+	return "module." + i.Name + "[" + i.Key + "]"
+}
+
 // Below is something that an address stands for beside others.
 type Below struct {
 	Address string `json:"address"`
@@ -267,7 +275,10 @@ func (x *explainer) several(out *Explanation) bool {
 	}
 	out.DependsOn = slices.Compact(slices.Sorted(slices.Values(out.DependsOn)))
 	if len(out.Below) > 0 {
-		out.Modules, _ = steps(out.Address)
+		out.Modules, out.Instance = steps(out.Address)
+		if n := len(out.Modules); n > 0 && strings.HasSuffix(out.Address, out.Modules[n-1].written()) {
+			out.Instance, out.Modules = out.Modules[n-1].Key, out.Modules[:n-1]
+		}
 		return true
 	}
 	if x.plan == nil {
@@ -384,12 +395,7 @@ func (x *explainer) changes(out *Explanation) {
 			out.Unread = append(out.Unread, UnreadHost{h.Name, h.Error})
 		}
 	}
-	waited := map[string][]string{}
-	for _, c := range x.plan.Changes {
-		for _, id := range c.AfterIDs {
-			waited[id] = append(waited[id], c.ID)
-		}
-	}
+	waited := x.waited()
 	for _, c := range x.plan.Redacted().Changes {
 		if x.onHost != "" && c.Host != x.onHost || x.onHost == "" && !slices.ContainsFunc(c.Addresses, x.match) {
 			continue
@@ -397,6 +403,32 @@ func (x *explainer) changes(out *Explanation) {
 		out.Changes = append(out.Changes, ExplainedChange{Change: c, Reasons: c.reasons(),
 			WaitsFor: nonNil(c.AfterIDs), WaitedFor: nonNil(waited[c.ID])})
 	}
+}
+
+// waited tells by id which changes on other hosts wait for a change. A host's
+// changes of one stage are one transaction, so whoever waits for one of them
+// waits for those before it too.
+func (x *explainer) waited() map[string][]string {
+	at := map[string]int{}
+	for i, c := range x.plan.Changes {
+		at[c.ID] = i
+	}
+	out := map[string][]string{}
+	for _, c := range x.plan.Changes {
+		for _, id := range c.AfterIDs {
+			last, ok := at[id]
+			for i := last; ok && i >= 0; i-- {
+				before := x.plan.Changes[i]
+				if before.Stage != x.plan.Changes[last].Stage {
+					break
+				}
+				if before.Host == x.plan.Changes[last].Host && !slices.Contains(out[before.ID], c.ID) {
+					out[before.ID] = append(out[before.ID], c.ID)
+				}
+			}
+		}
+	}
+	return out
 }
 
 // near are the addresses that differ least from a mistyped one.

@@ -33,7 +33,8 @@ func (c *cli) explainAddress(ctx context.Context, address string, offline bool) 
 			FormatVersion  string `json:"format_version"`
 			LvsformVersion string `json:"lvsform_version"`
 			*planner.Explanation
-		}{planner.FormatVersion, buildVersion(), e})
+			NotPlanned string `json:"not_planned,omitempty"`
+		}{planner.FormatVersion, buildVersion(), e, unread})
 		return nil
 	}
 	c.print(func(w io.Writer) { c.style(c.stdout).Explain(w, e, unread) })

@@ -3,6 +3,7 @@ package view
 import (
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 
 	"github.com/lvsform/lvsform/planner"
@@ -119,21 +120,43 @@ func (s Style) changeExplained(e *planner.Explanation, unread string) []string {
 	if len(e.Changes) == 0 && len(out) == 0 {
 		return []string{"nothing: the hosts are as declared"}
 	}
-	for _, c := range e.Changes {
+	for rest := e.Changes; len(rest) > 0; {
+		n := 1
+		for n < len(rest) && sameExplained(rest[0], rest[n]) {
+			n++
+		}
+		c := rest[0]
 		out = append(out, s.paint(bold, heading([]planner.Change{c.Change}, []string{c.Change.Host})))
-		for _, r := range changeRows(c.Change) {
-			out = append(out, s.paint(colors[r.symbol], Clean(r.symbol+" "+r.text)))
+		for _, same := range rest[:n] {
+			for _, r := range changeRows(same.Change) {
+				out = append(out, s.paint(colors[r.symbol], Clean(r.symbol+" "+r.text)))
+			}
 		}
-		out = append(out, fmt.Sprintf("    step %d of the plan: %s", c.Change.Stage+1, c.Change.Wave))
-		for _, r := range c.Reasons {
-			out = append(out, "    because "+line(r))
-		}
-		for _, id := range c.WaitsFor {
-			out = append(out, "    waits for    "+changeName(id))
-		}
-		for _, id := range c.WaitedFor {
-			out = append(out, "    comes before "+changeName(id))
-		}
+		out = append(out, orderRows(c)...)
+		rest = rest[n:]
+	}
+	return out
+}
+
+// sameExplained tells whether two changes of one resource share all that is
+// said of them.
+func sameExplained(a, b planner.ExplainedChange) bool {
+	return a.Change.Host == b.Change.Host && a.Change.Action == b.Change.Action && a.Change.Stage == b.Change.Stage &&
+		slices.Equal(a.Change.Addresses, b.Change.Addresses) && slices.Equal(a.Change.Hazards, b.Change.Hazards) &&
+		slices.Equal(a.Reasons, b.Reasons) && slices.Equal(a.WaitsFor, b.WaitsFor) && slices.Equal(a.WaitedFor, b.WaitedFor)
+}
+
+// orderRows say when a change comes, and why.
+func orderRows(c planner.ExplainedChange) []string {
+	out := []string{fmt.Sprintf("    step %d of the plan: %s", c.Change.Stage+1, c.Change.Wave)}
+	for _, r := range c.Reasons {
+		out = append(out, "    because "+line(r))
+	}
+	for _, id := range c.WaitsFor {
+		out = append(out, "    waits for "+changeName(id)+", and what is done there before it")
+	}
+	for _, id := range c.WaitedFor {
+		out = append(out, "    comes before "+changeName(id))
 	}
 	return out
 }
