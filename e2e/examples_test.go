@@ -8,7 +8,12 @@ import (
 
 // prove is the life of an example: applied, used, nothing left to do, gone.
 func prove(t *testing.T, name string, live func(*scene)) {
-	s := newExample(t, name)
+	newExample(t, name).prove(live)
+}
+
+func (s *scene) prove(live func(*scene)) {
+	s.t.Helper()
+	s.usedTunnels()
 	before := s.dumps()
 	s.must(2, "plan", "--detailed-exitcode")
 	s.apply()

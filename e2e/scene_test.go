@@ -57,7 +57,7 @@ func (s *scene) build() {
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	inMachine(s.t, "modprobe -a ip_vs ip_vs_rr ip_vs_wrr ip_vs_wlc ip_vs_lc ip_vs_pe_sip ipip")
+	inMachine(s.t, "modprobe -a ip_vs ip_vs_rr ip_vs_wrr ip_vs_wlc ip_vs_lc ip_vs_pe_sip ipip ip6_tunnel sit ip_gre fou nf_conntrack nft_masq")
 	if s.lab, err = machine.Build(s.t.Context(), config); err != nil {
 		s.t.Fatal(err)
 	}
