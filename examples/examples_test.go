@@ -310,6 +310,23 @@ func bare(topo *topology.Topology) map[string]planner.Live {
 	return live
 }
 
+// The services that stand in the way are stopped only where that is asked for.
+func TestNatRhelStopsServicesOnRequest(t *testing.T) {
+	topo, diags := hcl.Load(hcl.Options{Dir: "nat-rhel", Inputs: []hcl.Input{{Name: "stop", Value: `["firewalld"]`}}})
+	if len(diags) > 0 {
+		t.Fatal(diags)
+	}
+	var have []string
+	for _, r := range topo.Resources {
+		if s, ok := r.Body.(*topology.Service); ok && !*s.Running && !*s.Enabled {
+			have = append(have, r.Host+" "+s.Name)
+		}
+	}
+	if diff := cmp.Diff([]string{"dir1 firewalld", "rs1 firewalld", "rs2 firewalld"}, have); diff != "" {
+		t.Errorf("services to stop (-want +have):\n%s", diff)
+	}
+}
+
 func TestEveryExampleIsDescribed(t *testing.T) {
 	index, err := os.ReadFile("README.md")
 	if err != nil {
