@@ -30,8 +30,12 @@ func (k *Kernel) change(c state.Change) error {
 		return k.changeAddress(c, o)
 	case state.Route:
 		return k.changeRoute(c, o)
-	case state.Rule, state.FOU, state.Mark, state.Masquerade, state.Package, state.Unit, state.Timeouts, state.Sync:
+	case state.Rule, state.FOU, state.Mark, state.Masquerade, state.Timeouts, state.Sync:
 		return k.putOrDrop(c)
+	case state.Package:
+		return k.changePackage(c, o)
+	case state.Unit:
+		return k.changeUnit(c, o)
 	case state.Service:
 		return k.changeService(c, o)
 	case state.Destination:
@@ -50,7 +54,7 @@ func pick(c state.Change) state.Object {
 // adoptable objects may be there before they are created: the kernel makes them.
 func adoptable(live state.Object) bool {
 	switch live := live.(type) {
-	case state.Sysctl, state.Module:
+	case state.Sysctl, state.Module, state.Package, state.Unit:
 		return true
 	case state.Link:
 		return live.Fallback
@@ -64,6 +68,32 @@ func (k *Kernel) putOrDrop(c state.Change) error {
 	} else {
 		k.put(c.After)
 	}
+	return nil
+}
+
+// changePackage installs a package and brings its services; none is removed.
+func (k *Kernel) changePackage(c state.Change, p state.Package) error {
+	if c.After == nil || k.get(p.Key()) != nil {
+		return nil
+	}
+	k.put(p)
+	for _, u := range k.units[p.Name] {
+		k.put(u)
+	}
+	return nil
+}
+
+// changeUnit sets a service that its package has brought; it stays when it is
+// deleted.
+func (k *Kernel) changeUnit(c state.Change, u state.Unit) error {
+	live := k.get(u.Key())
+	switch {
+	case c.After == nil:
+		return nil
+	case live == nil:
+		return ErrNotFound
+	}
+	k.put(u.Resolve(live))
 	return nil
 }
 

@@ -45,6 +45,7 @@ type Kernel struct {
 	made    int      // changes made so far
 	spoken  []state.Address
 	facts   state.Facts
+	units   map[string][]state.Unit // by the package that brings them
 }
 
 // NewKernel returns a kernel with these objects and the usual modules to load.
@@ -69,6 +70,16 @@ func (k *Kernel) Provide(modules ...string) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	k.modules = slices.Clone(modules)
+}
+
+// Bring makes a package bring services when it is installed.
+func (k *Kernel) Bring(pkg string, units ...state.Unit) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if k.units == nil {
+		k.units = map[string][]state.Unit{}
+	}
+	k.units[pkg] = units
 }
 
 // FailAt makes the n-th change from now fail once, before it does anything; 0

@@ -148,8 +148,9 @@ func matches(pattern, name string) bool {
 	return true
 }
 
-// learn reads the sysctls and links that the batch sets and that were not there
-// before the transaction: an earlier step's module may have brought them.
+// learn reads the sysctls, links and services that the batch sets and that were
+// not there before the transaction: an earlier step's module or package may have
+// brought them.
 func (r *run) learn(from, to int) error {
 	var q Query
 	wanted := map[state.Key]bool{}
@@ -163,6 +164,8 @@ func (r *run) learn(from, to int) error {
 			q.Sysctls = append(q.Sysctls, key.ID)
 		case state.KindLink:
 			q.Network = true
+		case state.KindUnit:
+			q.Units = append(q.Units, key.ID)
 		default:
 			continue
 		}
