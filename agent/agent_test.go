@@ -29,6 +29,8 @@ type host struct {
 	kernel txn.Kernel
 	dir    string
 	exe    string
+
+	working time.Duration
 }
 
 func newHost(t *testing.T) *host {
@@ -52,7 +54,7 @@ func (h *host) dial() *session {
 	s := &session{t: h.t, in: in, out: out, done: make(chan error, 1)}
 	server := &agent.Server{
 		Kernel: h.kernel, StateDir: filepath.Join(h.dir, "state"), LockDir: filepath.Join(h.dir, "run"),
-		Hello: wire.Hello{Hostname: "rs1", Kernel: "6.1.0", Arch: "amd64"}, Executable: h.exe,
+		Hello: wire.Hello{Hostname: "rs1", Kernel: "6.1.0", Arch: "amd64"}, Executable: h.exe, Working: h.working,
 	}
 	go func() {
 		err := server.Serve(requests, answers)
@@ -365,6 +367,45 @@ func (k *hangUp) Apply(changes []state.Change) (int, error) {
 		k.session.out.Close()
 	}
 	return k.Kernel.Apply(changes)
+}
+
+// slowKernel waits with every change until it is told to go on.
+type slowKernel struct {
+	txn.Kernel
+	start chan struct{}
+}
+
+func (k slowKernel) Apply(changes []state.Change) (int, error) {
+	<-k.start
+	return k.Kernel.Apply(changes)
+}
+
+func TestAgentSaysThatItIsStillAtAPackage(t *testing.T) {
+	k := slowKernel{agenttest.NewKernel(agenttest.Host()...), make(chan struct{})}
+	h := &host{t: t, kernel: k, dir: t.TempDir(), working: time.Millisecond}
+	s := h.dial()
+	s.lock()
+	go wire.Write(s.in, begin("web", claim("web", nil, state.Package{Name: "ipvsadm"}))) //nolint:errcheck // the answer tells
+	signs := 0
+	for {
+		var r wire.Response
+		if err := wire.Read(s.out, &r); err != nil {
+			t.Fatal(err)
+		}
+		if r.Working != nil {
+			if signs++; signs == 3 {
+				close(k.start)
+			}
+			continue
+		}
+		if r.Step == nil {
+			if r.Result == nil || signs < 3 {
+				t.Errorf("after %d signs of life: %+v", signs, r)
+			}
+			break
+		}
+	}
+	s.close()
 }
 
 func TestPeerThatStopsReadingDoesNotHoldUpATransaction(t *testing.T) {

@@ -2,6 +2,7 @@ package agent
 
 import (
 	"bufio"
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
@@ -31,6 +32,9 @@ type Server struct {
 	// Executable is the file that goes when the last topology leaves the host;
 	// "" for none.
 	Executable string
+	// Working is the time between signs of life during a long transaction; 0
+	// is shorter than any peer waits.
+	Working time.Duration
 
 	busy sync.Mutex // held while a request is answered
 	lock *lock
@@ -203,10 +207,37 @@ func (s *Server) begin(b wire.Begin, events *outbox) (*wire.Result, error) {
 			_ = events.send(steps...) // whoever has gone away does not stop the transaction
 		},
 	}
+	defer s.working(b, events)()
 	if err := t.Run(ledger, b); err != nil {
 		return nil, err
 	}
 	return &wire.Result{}, nil
+}
+
+// working sends signs of life during a transaction with packages or services,
+// until the returned function is called.
+func (s *Server) working(b wire.Begin, events *outbox) (stop func()) {
+	slow := slices.ContainsFunc(b.Steps, func(s wire.Step) bool {
+		return s.Change != nil && (s.Change.Key().Kind == state.KindPackage || s.Change.Key().Kind == state.KindUnit)
+	})
+	if !slow {
+		return func() {}
+	}
+	done, ended := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(ended)
+		ticker := time.NewTicker(cmp.Or(s.Working, 5*time.Second))
+		defer ticker.Stop()
+		for range wire.MaxWorking {
+			select {
+			case <-done:
+				return
+			case <-ticker.C:
+				_ = events.send(wire.Response{Working: &wire.Working{}}) // whoever has gone away hears nothing
+			}
+		}
+	}()
+	return func() { close(done); <-ended }
 }
 
 // checkBegin refuses a request that cannot be carried out whatever the host.

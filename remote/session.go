@@ -164,7 +164,7 @@ func (s *Session) exchange(g *guard, frame []byte, onStep func(wire.StepEvent) e
 	if err != nil {
 		return wire.Response{}, err
 	}
-	for {
+	for working := 0; ; {
 		var r wire.Response
 		if err := wire.Read(s.proc.out, &r); err != nil {
 			return r, err
@@ -173,11 +173,17 @@ func (s *Session) exchange(g *guard, frame []byte, onStep func(wire.StepEvent) e
 		if err := checkResponse(r); err != nil {
 			return r, err
 		}
-		if r.Step == nil {
+		if r.Step == nil && r.Working == nil {
 			return r, nil
 		}
 		if onStep == nil {
 			return r, faultf(FaultProtocol, "the agent reports steps of a request that has none")
+		}
+		if r.Working != nil {
+			if working++; working > wire.MaxWorking {
+				return r, faultf(FaultProtocol, "the agent does not come to an end")
+			}
+			continue
 		}
 		if err := onStep(*r.Step); err != nil {
 			return r, faultf(FaultProtocol, "%s", err)
@@ -200,7 +206,7 @@ func (s *Session) send(g *guard, frame []byte) error {
 func checkResponse(r wire.Response) error {
 	n := 0
 	for _, set := range []bool{
-		r.Step != nil, r.Locked != nil, r.Observation != nil, r.Result != nil, r.Left != nil, r.Connected != nil, r.Error != nil,
+		r.Step != nil, r.Working != nil, r.Locked != nil, r.Observation != nil, r.Result != nil, r.Left != nil, r.Connected != nil, r.Error != nil,
 	} {
 		n += boolInt(set)
 	}

@@ -143,6 +143,33 @@ func TestTheAgentsErrorsComeBackWithoutEscapes(t *testing.T) {
 	}
 }
 
+func TestSignsOfLifeAreNoEndAndNotEndless(t *testing.T) {
+	for _, signs := range []int{2, wire.MaxWorking + 1} {
+		host := &sshtest.Host{Serve: scripted{answer: func(q wire.Request) []wire.Response {
+			var all []wire.Response
+			if q.Begin != nil {
+				for range signs {
+					all = append(all, wire.Response{Working: &wire.Working{}})
+				}
+			}
+			return append(all, succeed(q)...)
+		}}.Serve}
+		b := newBench(t, sshtest.Config{Exec: host.Exec}, nil)
+		ctx := patient(t)
+		s, err := b.dialer.Connect(ctx, b.target)
+		if err != nil {
+			t.Fatal(err)
+		}
+		err = s.Begin(ctx, wire.Begin{Topology: "web", Steps: []wire.Step{sysctlStep("a")}}, nil)
+		if want := signs > wire.MaxWorking; (err != nil) != want {
+			t.Errorf("%d signs of life: %v", signs, err)
+		}
+		if err := s.Close(); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
 func TestFaultsOfTheHostAreToldApart(t *testing.T) {
 	lie := func(r wire.Response) func(wire.Request) []wire.Response {
 		return func(wire.Request) []wire.Response { return []wire.Response{r} }

@@ -39,6 +39,9 @@ type Request struct {
 type Response struct {
 	// Step reports one step of a Begin while it runs; more frames follow.
 	Step *StepEvent `json:"step,omitempty"`
+	// Working says now and then that a Begin with packages or services is
+	// still at them; more frames follow.
+	Working *Working `json:"working,omitempty"`
 
 	// Exactly one of these ends the answer to a request.
 	Locked      *Locked      `json:"locked,omitempty"`
@@ -111,6 +114,13 @@ type Step struct {
 type StepEvent struct {
 	ID string `json:"id"`
 }
+
+// Working is a sign of life: installing a package takes longer than a peer waits
+// for a step.
+type Working struct{}
+
+// MaxWorking is how many of them a Begin has at most.
+const MaxWorking = 400
 
 // Result answers Begin: every step is done and recorded.
 type Result struct{}
