@@ -29,17 +29,33 @@ func (c *cli) blocking(ds topology.Diagnostics) bool {
 	return ds.HasErrors() || c.flags.checks == "error" && slices.ContainsFunc(ds, isWarning)
 }
 
+// apart tells the findings of the numbered checks from all others. Neither is
+// nil.
+func apart(ds topology.Diagnostics) (others, checks topology.Diagnostics) {
+	others, checks = topology.Diagnostics{}, topology.Diagnostics{}
+	for _, d := range ds {
+		if d.Check != "" {
+			checks = append(checks, d)
+		} else {
+			others = append(others, d)
+		}
+	}
+	return others, checks
+}
+
 func isWarning(d topology.Diagnostic) bool { return d.Severity == topology.Warning }
 
 // fail says why nothing comes of the run: on stderr, or as the JSON result.
 func (c *cli) fail(ds topology.Diagnostics) {
 	if c.flags.json {
+		others, checks := apart(ds)
 		c.writeJSON(struct {
 			FormatVersion  string               `json:"format_version"`
 			LvsformVersion string               `json:"lvsform_version"`
 			Type           string               `json:"type"`
 			Diagnostics    topology.Diagnostics `json:"diagnostics"`
-		}{planner.FormatVersion, buildVersion(), "diagnostics", ds})
+			Checks         topology.Diagnostics `json:"checks"`
+		}{planner.FormatVersion, buildVersion(), "diagnostics", others, checks})
 		return
 	}
 	c.diagnose(ds)

@@ -224,14 +224,18 @@ func (f *fleet) newObservations() *observations {
 func (o *observations) read(ctx context.Context) func(machine, *remote.Session) error {
 	return func(m machine, s *remote.Session) error {
 		o.f.progress.set(m.name, "reading")
-		seen, err := s.Observe(ctx, wire.Observe{Sysctls: m.query.Sysctls, Modules: m.query.Modules,
-			Packages: m.query.Packages, Units: m.query.Units})
+		seen, err := s.Observe(ctx, wire.Observe{Sysctls: slices.Concat(m.query.Sysctls, m.query.Checked), Modules: m.query.Modules,
+			Packages: m.query.Packages, Units: m.query.Units, Facts: true})
 		if err != nil {
 			return err
 		}
 		o.mu.Lock()
 		defer o.mu.Unlock()
-		o.live[m.name] = planner.Live{Objects: seen.Objects, Ledger: seen.Ledger, MissingModules: seen.MissingModules}
+		live := planner.Live{Objects: seen.Objects, Ledger: seen.Ledger, MissingModules: seen.MissingModules}
+		if seen.Facts != nil {
+			live.Facts = *seen.Facts
+		}
+		o.live[m.name] = live
 		o.f.progress.end(m.name, "read", true)
 		return nil
 	}

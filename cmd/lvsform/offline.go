@@ -43,6 +43,7 @@ func (c *cli) validate() error {
 		// that cannot be read.
 		p := planner.Build(planner.Input{Topology: t, Version: buildVersion()})
 		sources(p.Diagnostics)
+		sources(p.Checks)
 		ds = append(ds, findings(p)...)
 	}
 	valid := !c.blocking(ds)
@@ -69,10 +70,12 @@ type validationJSON struct {
 	ErrorCount    int                  `json:"error_count"`
 	WarningCount  int                  `json:"warning_count"`
 	Diagnostics   topology.Diagnostics `json:"diagnostics"`
+	Checks        topology.Diagnostics `json:"checks"`
 }
 
 func validation(valid bool, ds topology.Diagnostics) validationJSON {
-	out := validationJSON{FormatVersion: planner.FormatVersion, Valid: valid, Diagnostics: topology.Diagnostics{}}
+	out := validationJSON{FormatVersion: planner.FormatVersion, Valid: valid}
+	out.Diagnostics, out.Checks = apart(ds)
 	for _, d := range ds {
 		switch d.Severity {
 		case topology.Error:
@@ -80,7 +83,6 @@ func validation(valid bool, ds topology.Diagnostics) validationJSON {
 		case topology.Warning:
 			out.WarningCount++
 		}
-		out.Diagnostics = append(out.Diagnostics, d)
 	}
 	return out
 }

@@ -101,7 +101,9 @@ func (c *cli) build(t *topology.Topology, diags topology.Diagnostics, live map[s
 	p := planner.Build(planner.Input{Topology: t, Live: live, Errors: errs, Version: buildVersion(),
 		Destroy: c.flags.destroy, Target: c.flags.target, Exclude: c.flags.exclude})
 	sources(p.Diagnostics)
-	p.Diagnostics = append(append(topology.Diagnostics{}, diags...), p.Diagnostics...)
+	sources(p.Checks)
+	others, checks := apart(diags)
+	p.Diagnostics, p.Checks = append(others, p.Diagnostics...), append(checks, p.Checks...)
 	return p
 }
 

@@ -32,6 +32,13 @@ func (s Style) diagnostic(d topology.Diagnostic) string {
 	}
 	fmt.Fprintf(&b, "%s %s\n", s.paint(bold+";"+color, word+":"), s.paint(bold, summary))
 	b.WriteString(s.place(d, color))
+	if len(d.Also) > 0 {
+		places := make([]string, len(d.Also))
+		for i, r := range d.Also {
+			places[i] = fmt.Sprintf("%s, line %d", line(r.File), r.Start.Line)
+		}
+		fmt.Fprintf(&b, "  see also %s\n", strings.Join(places, "; "))
+	}
 	if d.Detail != "" {
 		fmt.Fprintf(&b, "\n%s\n", strings.TrimSpace(Clean(d.Detail)))
 	}
