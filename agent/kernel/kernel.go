@@ -12,6 +12,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/lvsform/lvsform/agent/command"
+	"github.com/lvsform/lvsform/agent/facts"
 	"github.com/lvsform/lvsform/agent/ipvs"
 	"github.com/lvsform/lvsform/agent/module"
 	"github.com/lvsform/lvsform/agent/network"
@@ -151,7 +152,7 @@ func (k *Kernel) Apply(changes []state.Change) (done int, err error) {
 }
 
 // Facts implements txn.Kernel.
-func (k *Kernel) Facts() (state.Facts, error) { return state.Facts{}, nil }
+func (k *Kernel) Facts() (state.Facts, error) { return facts.Read() }
 
 // Announce implements txn.Kernel.
 func (k *Kernel) Announce(a state.Address) error { return k.network.Announce(a) }
