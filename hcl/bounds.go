@@ -26,7 +26,7 @@ const (
 	maxValue      = 500_000   // leaves of one value
 	maxValueDepth = 100       // collections inside each other
 	maxInstances  = 16_384    // of one for_each or count
-	maxTotal      = 65_536    // instances in the whole topology
+	maxTotal      = 300_000   // instances in the whole topology, a module for twenty
 	maxModules    = 20        // modules inside each other
 	maxReferences = 1000      // values that depend on each other in one chain
 )

@@ -6,6 +6,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/lvsform/lvsform/sources"
 	"github.com/lvsform/lvsform/topology"
 )
 
@@ -98,6 +99,122 @@ virtual_service "a" {
 }`), "Value too large"},
 }
 
+// hostileBlocks is what a configuration could do with the blocks themselves.
+var hostileBlocks = []struct{ name, src, want string }{
+	{"many ports", onHost("mark", `protocol = "tcp"
+ address = "192.0.2.1"
+ mark = 1
+ ports = flatten([for a in range(1000) : [for b in range(60) : a * 60 + b + 1]])`), "Invalid ports"},
+	{"port with an exponent", onHost("mark", `protocol = "tcp"
+ address = "192.0.2.1"
+ mark = 1
+ ports = ["1e600000000", 80]`), "Invalid ports"},
+	{"port of many digits", onHost("mark", `protocol = "tcp"
+ address = "192.0.2.1"
+ mark = 1
+ ports = [join("", [for a in range(1000) : "99999999"])]`), "Invalid ports"},
+	{"ports in lists", onHost("mark", `protocol = "tcp"
+ address = "192.0.2.1"
+ mark = 1
+ ports = `+strings.Repeat("[", 90)+strings.Repeat("]", 90)), "Invalid ports"},
+	{"mark with an exponent", onHost("mark", `protocol = "tcp"
+ address = "192.0.2.1"
+ ports = [80]
+ mark = "1e600000000"`), "Unsuitable value for mark"},
+	{"mark of a large number", onHost("mark", `protocol = "tcp"
+ address = "192.0.2.1"
+ ports = [80]
+ mark = 1e300`), "mark out of range"},
+	{"many real servers", onHost("masquerade", `protocol = "tcp"
+ vip = "192.0.2.1"
+ to = flatten([for a in range(1000) : [for b in range(1000) : "192.0.2.1"]])`), "Value too large"},
+	{"address of a megabyte", onHost("masquerade", `protocol = "tcp"
+ vip = join("", [for a in range(1000) : "`+strings.Repeat("1", 1000)+`"])
+ to = [join("", [for a in range(1000) : "`+strings.Repeat(":", 1000)+`"])]`), "Invalid vip"},
+	{"host value of many attributes", onHost("masquerade", `protocol = "tcp"
+ vip = "192.0.2.1"
+ to = [{ for a in range(1000) : "a${a}" => a }]`), "Invalid host"},
+	{"timeout with an exponent", onHost("ipvs", `timeouts { tcp = "1e600000000" }`), "Invalid tcp"},
+	{"timeout of a large number", onHost("ipvs", `timeouts { tcp = 1e300 }`), "Invalid tcp"},
+	{"timeout of many units", onHost("ipvs", `timeouts { tcp = "`+strings.Repeat("1h", 100_000)+`" }`), "Invalid tcp"},
+	{"table bits of a large number", onHost("ipvs", `connection_table_bits = 1e300`), "connection_table_bits out of range"},
+	{"many modules", onHost("ipvs", `modules = [for a in range(1025) : "ip_vs_${a}"]`), ""},
+	{"module of a megabyte", onHost("ipvs", `modules = [join("", [for a in range(1000) : "`+strings.Repeat("x", 1000)+`"])]`), "Invalid modules"},
+	{"many syncs", onHost("ipvs", `dynamic "sync" {
+  for_each = range(1000)
+  labels   = ["x${sync.key}"]
+  content { interface = "eth0" }
+ }`), "Invalid role"},
+	{"dynamic syncs in dynamic blocks", onHost("ipvs", `dynamic "sync" {
+  for_each = flatten([for a in range(1000) : range(1000)])
+  labels   = ["x${sync.key}"]
+  content { interface = "eth0" }
+ }`), "Value too large"},
+	{"role with control characters", onHost("ipvs", "sync \"mas\\u0000\\u001b[2Jter\" { interface = \"eth0\" }"), "Invalid role"},
+	{"interface with a NUL", onHost("ipvs", "sync \"master\" { interface = \"eth\\u0000\" }"), "Invalid interface"},
+	{"package with control characters", onHost("package", "names = [\"\\u001b]0;x\\u0007\"]"), "Invalid names"},
+	{"package with a newline", onHost("package", "names = [\"ipvsadm\\nreboot\"]"), "Invalid names"},
+	{"many packages", onHost("package", `names = flatten([for a in range(1000) : [for b in range(60) : "p${a}-${b}"]])`), "Value too large"},
+	{"thousands of packages", onHost("package", `names = flatten([for a in range(1000) : [for b in range(3) : "p${a}-${b}"]])`), "Invalid names"},
+	{"service with a NUL", onHost("service", "name = \"a\\u0000b\"\n running = true"), "Invalid service name"},
+	{"service of a megabyte", onHost("service", `name = join("", [for a in range(1000) : "`+strings.Repeat("x", 1000)+`"])
+ running = true`), "Invalid service name"},
+	{"unwrapping with an exponent", onHost("link", `name = "tunl0"
+ kind = "existing"
+ fou { port = "1e600000000" }`), "Unsuitable value for port"},
+	{"NUL in a block's name", "mark \"a\x00\" {}", ""},
+	{"git source of a megabyte", "module \"m\" { source = \"git::https://example.net/" + strings.Repeat("x", 900_000) + "?ref=v1\" }", "Invalid source"},
+	{"git source of many directories", "module \"m\" { source = \"git::https://example.net/x//" + strings.Repeat("a/", 900) + "?ref=v1\" }", "Invalid source"},
+	{"git source with a NUL", "module \"m\" { source = \"git::https://example.net/x\\u0000?ref=v1\" }", "Invalid source"},
+	{"git source with a newline", "module \"m\" { source = \"git::https://example.net/x?ref=v1\\n--upload-pack=x\" }", "Invalid source"},
+	{"many instances of modules", "module \"m\" {\n source = \"lvsform://dr\"\n count = 16000\n}\nmodule \"n\" {\n source = \"lvsform://dr\"\n count = 16000\n}", "Too many instances"},
+	{"many instances of marks", chain(100, "mark \"a%d\" {\n count = 16000 # %d %d\n}\n"), "Too many instances"},
+}
+
+func onHost(kind, attributes string) string {
+	return "host \"h\" { address = \"192.0.2.1\" }\n" + kind + " \"a\" {\n host = host.h\n " + attributes + "\n}\n"
+}
+
+func TestLoadRefusesHostileBlocks(t *testing.T) {
+	for _, tt := range hostileBlocks {
+		t.Run(tt.name, func(t *testing.T) {
+			dir := t.TempDir()
+			writeFile(t, filepath.Join(dir, "main.hcl"), []byte(root(tt.src)))
+			_, diags := Load(Options{Dir: dir})
+			wantError(t, diags, tt.want)
+			if len(diags) > 202 {
+				t.Errorf("%d messages for one mistake", len(diags))
+			}
+			for _, d := range diags {
+				if text := d.Summary + d.Detail + d.Source; strings.ContainsAny(text, "\x00\x1b\x07") || len(text) > 4000 {
+					t.Errorf("a message of %d characters, or with control characters: %.300q", len(text), text)
+				}
+			}
+		})
+	}
+}
+
+func TestLoadRefusesHostileLocks(t *testing.T) {
+	for name, src := range map[string]string{
+		"nesting":    strings.Repeat("module {", 100_000),
+		"expression": "module {\n source = " + strings.Repeat("[", 100_000),
+		"size":       strings.Repeat("module {}\n", 200_000),
+		"control":    "module {\n source = \"git::https://example.net/\\u001b[2J\"\n ref = \"v1\"\n commit = \"\"\n checksum = \"\"\n}",
+	} {
+		t.Run(name, func(t *testing.T) {
+			dir := t.TempDir()
+			writeFile(t, filepath.Join(dir, sources.LockFile), []byte(src))
+			_, diags := ReadLock(dir)
+			wantError(t, diags, "")
+			for _, d := range diags {
+				if strings.ContainsRune(d.Summary+d.Detail+d.Source, '\x1b') {
+					t.Errorf("%q moves the cursor", d.Detail)
+				}
+			}
+		})
+	}
+}
+
 func root(s string) string { return "topology \"a\" {}\n" + s }
 
 // chain repeats a line for 1 to n, with the number, and twice the one before.
@@ -188,4 +305,26 @@ func TestLoadRefusesModulesThatMultiply(t *testing.T) {
 	writeFile(t, filepath.Join(dir, "m20", "main.hcl"), []byte("locals {}"))
 	_, diags := Load(Options{Dir: dir})
 	wantError(t, diags, "Too many instances")
+}
+
+// Bounds are for mistakes and malice, not for large clusters.
+func TestLoadTakesLargeTopologies(t *testing.T) {
+	dir := t.TempDir()
+	writeFile(t, filepath.Join(dir, "main.hcl"), []byte(root(`
+host "h" {
+  count   = 10000
+  address = cidrhost("10.0.0.0/8", count.index + 1)
+}
+`+chain(3, `rule "a%d" { #%[2]d
+  count    = 10000
+  host     = host.h[count.index]
+  from     = [for a in range(20) : "10.0.0.0/8"][0]
+  table    = "main"
+  priority = %[1]d
+}
+`))))
+	top, diags := Load(Options{Dir: dir})
+	if len(diags) > 0 || len(top.Hosts) != 10_000 || len(top.Resources) != 30_000 {
+		t.Errorf("%d hosts, %d resources, %+v", len(top.Hosts), len(top.Resources), diags[:min(len(diags), 3)])
+	}
 }

@@ -7,9 +7,17 @@ import (
 	"github.com/zclconf/go-cty/cty"
 )
 
-// maxSteps bounds the work of one Load. A step is roughly the visit of one
-// leaf of a value.
+// maxSteps bounds the work of one Load, beside what its instances are given. A
+// step is roughly the visit of one leaf of a value.
 const maxSteps = 20_000_000
+
+// Every instance brings steps of its own, so that large topologies can be
+// loaded while a few lines cannot keep the program busy.
+const (
+	stepsPerInstance = 2_000  // of a host or resource
+	stepsPerModule   = 20_000 // of a module
+	weightOfModule   = 20     // instances that a module counts for
+)
 
 // stepsPerItem is what one turn of a for expression costs.
 const stepsPerItem = 100
@@ -35,6 +43,13 @@ func (b *budget) spend(n int) bool {
 	}
 	b.steps -= n
 	return true
+}
+
+// grant adds the steps of an instance that is about to be evaluated.
+func (b *budget) grant(n int) {
+	if !b.exhausted {
+		b.steps += n
+	}
 }
 
 const exhaustedText = "The expressions of this configuration produce more values than a topology can use. " +

@@ -54,6 +54,27 @@ func (x *expansion) value(values []cty.Value) cty.Value {
 	return cty.ObjectVal(named)
 }
 
+// count expands every block, so that too many instances are found before the
+// first one takes time and memory.
+func (m *module) count() {
+	var calls []*block
+	for _, key := range m.c.order {
+		if m.l.b.exhausted {
+			return
+		}
+		b := m.c.blocks[key]
+		m.expand(b)
+		if b.kind == "module" {
+			calls = append(calls, b)
+		}
+	}
+	for _, b := range calls {
+		for _, child := range m.childModules(b) {
+			child.count()
+		}
+	}
+}
+
 // expand evaluates for_each or count of a block, once.
 func (m *module) expand(b *block) *expansion {
 	m.resolve(b.path()+" (instances)", b.rng, func() cty.Value {
@@ -61,9 +82,13 @@ func (m *module) expand(b *block) *expansion {
 		if !m.l.b.exhausted {
 			x = m.newExpansion(b)
 		}
-		if m.l.b.instances += len(x.insts); m.l.b.instances > maxTotal && !m.l.b.exhausted {
+		weight := 1
+		if b.kind == "module" {
+			weight = weightOfModule
+		}
+		if m.l.b.instances += weight * len(x.insts); m.l.b.instances > maxTotal && !m.l.b.exhausted {
 			m.l.b.exhausted = true // so that nothing more is begun
-			m.l.r.error(b.rng, "Too many instances", "A topology may have %d hosts, resources and modules together.", maxTotal)
+			m.l.r.error(b.rng, "Too many instances", "A topology may have %d hosts and resources together; a module counts for %d.", maxTotal, weightOfModule)
 			x = &expansion{root: x.root, bad: true}
 		}
 		m.expanded[b.path()] = x

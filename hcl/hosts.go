@@ -21,6 +21,7 @@ func (m *module) hostValues(b *block) cty.Value {
 		if m.l.b.exhausted {
 			return cty.DynamicVal
 		}
+		m.l.b.grant(stepsPerInstance)
 		ctx := m.instanceContext(b, s, x, inst)
 		before := len(m.l.r.found)
 		mk := newMarks()

@@ -98,6 +98,7 @@ func (l *loader) load() (*topology.Topology, *module) {
 	l.checkVersion(c)
 	root := l.newModule(nil, c, "")
 	root.inputs = l.rootInputs(c)
+	root.count()
 	root.evaluate()
 	l.link()
 	t.Hosts, t.Removed, t.Outputs = l.hosts, l.removed, l.outputs

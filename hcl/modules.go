@@ -26,6 +26,7 @@ func (m *module) evaluate() {
 	if m.l.b.exhausted {
 		return
 	}
+	m.l.b.grant(stepsPerModule)
 	for _, name := range slices.Sorted(maps.Keys(m.c.variables)) {
 		m.variable(m.c.variables[name], m.c.variables[name].rng)
 	}

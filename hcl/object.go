@@ -122,7 +122,11 @@ func (o *object) set(attr *hcl.Attribute, spec attribute, ctx *hcl.EvalContext) 
 		o.bad[attr.Name] = true
 		return
 	}
-	if msg := o.l.b.chargeUse(v); msg != "" {
+	charge := o.l.b.chargeUse
+	if spec.ty.IsCollectionType() {
+		charge = o.l.b.chargeUnify // what the conversion below costs
+	}
+	if msg := charge(v); msg != "" {
 		o.l.r.take(o.l.b.diagnostics(attr.Expr.Range(), msg))
 		o.bad[attr.Name] = true
 		return

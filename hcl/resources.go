@@ -39,6 +39,7 @@ func (m *module) resourceValues(b *block) cty.Value {
 }
 
 func (m *module) resource(b *block, x *expansion, inst *instance) (*resource, cty.Value) {
+	m.l.b.grant(stepsPerInstance)
 	s, mk := m.l.schemas[b.kind], newMarks()
 	ctx := m.instanceContext(b, s, x, inst)
 	before := len(m.l.r.found)
