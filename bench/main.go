@@ -2,7 +2,7 @@
 
 // Command bench measures lvsform beside its peers.
 //
-//	go run ./bench [--only fleet,ipvs,growth] [--hosts 50,200] [--runs 5]
+//	go run ./bench [--only growth,scale,ipvs,fleet] [--hosts 50,200] [--runs 5]
 //
 // It needs root and, with the network namespaces that it makes, leaves nothing
 // behind: they end with their processes, which end with this one.
@@ -43,6 +43,8 @@ var roles = map[string]func(context.Context, []string) error{
 	"floor":      floorRole,
 	"table":      tableRole,
 	"table-once": tableOnceRole,
+
+	"plan-recorded": planRole,
 }
 
 func main() {
@@ -105,11 +107,12 @@ var parts = map[string]func(context.Context, options, string) (report, error){
 	"fleet":  fleetPart,
 	"ipvs":   ipvsPart,
 	"growth": growthPart,
+	"scale":  scalePart,
 }
 
 func parse(args []string) (options, error) {
 	f := flag.NewFlagSet("bench", flag.ContinueOnError)
-	only := f.String("only", "growth,ipvs,fleet", "the parts to run, separated by commas")
+	only := f.String("only", "growth,scale,ipvs,fleet", "the parts to run, separated by commas")
 	hosts := f.String("hosts", "50,200", "fleet sizes, separated by commas")
 	runs := f.Int("runs", 5, "runs of each quick measurement; medians are printed")
 	slow := f.Bool("slow", true, "also measure Ansible's tasks, which take minutes")
@@ -121,7 +124,7 @@ func parse(args []string) (options, error) {
 	o := options{Only: strings.Split(*only, ","), Runs: *runs, Slow: *slow, Lvsform: *lvsform, Agent: *agent}
 	for _, part := range o.Only {
 		if parts[part] == nil {
-			return o, fmt.Errorf("no part %q: choose from fleet, growth, ipvs", part)
+			return o, fmt.Errorf("no part %q: choose from fleet, growth, ipvs, scale", part)
 		}
 	}
 	for _, s := range strings.Split(*hosts, ",") {

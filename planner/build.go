@@ -42,7 +42,8 @@ func Build(in Input) *Plan {
 	p := &Plan{FormatVersion: FormatVersion, LvsformVersion: in.Version, Topology: t.Name, Destroy: in.Destroy,
 		Outputs: t.Outputs, Diagnostics: topology.Diagnostics{}, Checks: topology.Diagnostics{}}
 	p.Diagnostics = append(p.Diagnostics, diags...)
-	b := builder{in: in, plan: p, hosts: hosts, managed: map[string]bool{}, servers: map[string]string{}, owner: owners(t), checked: check.Sysctls(t)}
+	b := builder{in: in, plan: p, hosts: hosts, managed: map[string]bool{}, servers: map[string]string{}, owner: owners(t),
+		exclusive: exclusive(in), checked: check.Sysctls(t)}
 	for _, h := range t.Hosts {
 		if h.Managed {
 			p.Members = append(p.Members, h.Name)
@@ -94,7 +95,9 @@ type builder struct {
 	managed map[string]bool
 	servers map[string]string // of a destination's change, by id: the host that serves
 	owner   map[netip.Addr]string
-	checked map[string][]string // sysctls that only the checks look at, by host
+	// exclusive are the ipvs blocks that claim a host's whole table, by host.
+	exclusive map[string][]string
+	checked   map[string][]string // sysctls that only the checks look at, by host
 	// forwards is how declared destinations are reached.
 	forwards map[use]string
 	moving   map[string]bool // servers that change between NAT and another way of forwarding

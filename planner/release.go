@@ -145,7 +145,7 @@ func within(address, parent string) bool {
 // extraServices plans the removal of services that nobody declared from tables
 // that are declared exclusive.
 func (hp *hostPlanner) extraServices() {
-	exclusive := hp.exclusive()
+	exclusive := hp.b.exclusive[hp.host.Name]
 	if len(exclusive) == 0 {
 		return
 	}
@@ -159,12 +159,18 @@ func (hp *hostPlanner) extraServices() {
 	}
 }
 
-// exclusive are the addresses of the ipvs blocks that claim the host's table.
-func (hp *hostPlanner) exclusive() []string {
-	var out []string
-	for _, r := range hp.b.in.Topology.Resources {
-		if b, ok := r.Body.(*topology.IPVS); ok && b.Exclusive && r.Host == hp.host.Name && !hp.b.in.Destroy && !hp.host.Retired {
-			out = append(out, r.Path)
+// exclusive are, by host, the addresses of the ipvs blocks that claim its whole
+// table.
+func exclusive(in Input) map[string][]string {
+	out := map[string][]string{}
+	for _, r := range in.Topology.Resources {
+		if b, ok := r.Body.(*topology.IPVS); ok && b.Exclusive && !in.Destroy {
+			out[r.Host] = append(out[r.Host], r.Path)
+		}
+	}
+	for _, h := range in.Topology.Hosts {
+		if h.Retired {
+			delete(out, h.Name)
 		}
 	}
 	return out

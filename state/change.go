@@ -47,8 +47,9 @@ func (c Change) Replaces() bool {
 func Diff(live, want Objects) []Change {
 	have := live.ByKey()
 	var changes []Change
-	for _, w := range want {
-		key := w.Key()
+	keys := want.keys()
+	for i, w := range want {
+		key := keys[i]
 		l, ok := have[key]
 		delete(have, key)
 		switch {
@@ -88,10 +89,39 @@ type Objects []Object
 // ByKey indexes the objects.
 func (os Objects) ByKey() map[Key]Object {
 	m := make(map[Key]Object, len(os))
-	for _, o := range os {
-		m[o.Key()] = o
+	for i, key := range os.keys() {
+		m[key] = os[i]
 	}
 	return m
+}
+
+// keys returns the key of every object. Those of IPVS, of which there may be
+// many thousands, share one text, so that they cost one allocation together.
+func (os Objects) keys() []Key {
+	keys, ends := make([]Key, len(os)), make([]int, len(os))
+	text := make([]byte, 0, 40*len(os))
+	for i, o := range os {
+		switch o := o.(type) {
+		case Service:
+			text = o.ServiceID.appendTo(text)
+		case Destination:
+			text = o.appendID(text)
+		}
+		ends[i] = len(text)
+	}
+	ids, start := string(text), 0
+	for i, o := range os {
+		switch o.(type) {
+		case Service:
+			keys[i] = Key{KindService, ids[start:ends[i]]}
+		case Destination:
+			keys[i] = Key{KindDestination, ids[start:ends[i]]}
+		default:
+			keys[i] = o.Key()
+		}
+		start = ends[i]
+	}
+	return keys
 }
 
 // Sort orders the objects by key, in place.

@@ -283,8 +283,11 @@ func prefixID(p netip.Prefix) string {
 
 // Key of a destination is its service, address and port.
 func (d Destination) Key() Key {
-	b := append(d.Service.appendTo(make([]byte, 0, 128)), '/')
-	return Key{KindDestination, string(netip.AddrPortFrom(d.Address, d.Port).AppendTo(b))}
+	return Key{KindDestination, string(d.appendID(make([]byte, 0, 128)))}
+}
+
+func (d Destination) appendID(b []byte) []byte {
+	return netip.AddrPortFrom(d.Address, d.Port).AppendTo(append(d.Service.appendTo(b), '/'))
 }
 
 func (s Sysctl) Resolve(Object) Object      { return s }

@@ -255,3 +255,61 @@ func TestReadBesideTheTablesOfOtherNamespaces(t *testing.T) {
 		converge(t, newTable(t), want)
 	}
 }
+
+// Both interfaces of the kernel tell the same of the same table.
+func TestReadIsTheSameByEitherInterface(t *testing.T) {
+	r := rand.New(rand.NewPCG(7, 7))
+	for round := range 20 {
+		table := newTable(t)
+		if table.options == nil {
+			t.Fatal("the older interface cannot be had")
+		}
+		want := randomTable(r)
+		if _, err := table.Apply(state.Diff(nil, want)); err != nil {
+			t.Fatal(err)
+		}
+		quick, err := table.Read()
+		if err != nil {
+			t.Fatal(err)
+		}
+		old := table.options
+		table.options = nil
+		slow, err := table.Read()
+		table.options = old
+		if err != nil {
+			t.Fatal(err)
+		}
+		if diff := gocmp.Diff(slow, quick, gocmp.Comparer(func(a, b state.Object) bool { return a == b })); diff != "" {
+			t.Fatalf("round %d: %s", round, diff)
+		}
+	}
+}
+
+func TestDestinationsThatTheOlderInterfaceHidesAreRead(t *testing.T) {
+	table := newTable(t)
+	id := ipv4("tcp", "192.0.2.1", 80)
+	want := state.Objects{service(id), real(id, "10.0.0.1"),
+		state.Destination{Service: id, Address: netip.MustParseAddr("fd00::1"), Port: 80, Weight: 1, Forward: "tun", TunnelType: "ipip"}}
+	if _, err := table.Apply(state.Diff(nil, want)); err != nil {
+		t.Fatal(err)
+	}
+	live, err := table.Read()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if rest := state.Diff(live, want); len(rest) > 0 {
+		t.Errorf("%v", rest)
+	}
+	counts, err := table.options.counts()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if counts[id] != 2 {
+		t.Errorf("%d destinations are counted, want 2", counts[id])
+	}
+	for n := range 4 {
+		if objects, ok := table.options.appendDestinations(nil, id, n); ok != (n == 1) || ok != (len(objects) == 1) {
+			t.Errorf("counted %d: %v, %v", n, objects, ok)
+		}
+	}
+}

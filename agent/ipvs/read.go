@@ -32,7 +32,8 @@ var ErrTorn = errors.New("ipvs: another program keeps changing the table: try ag
 // change meanwhile hides an object or doubles it, and answers for a vanished
 // service with an empty list. Therefore the services count only when they are
 // the same before and after their destinations were read, and a service's
-// destinations when they came at once, or twice the same. (A look at
+// destinations when they came at once, or twice the same. Those of most IPv4
+// services come at once by the older interface. (A look at
 // /proc/net/ip_vs before and after would not do: it leaves services out while
 // other namespaces have some too.)
 func (t *Table) Read() ([]state.Object, error) {
@@ -46,7 +47,13 @@ func (t *Table) Read() ([]state.Object, error) {
 		for _, s := range services {
 			objects = append(objects, s)
 		}
+		counts := t.counts(services)
 		for _, s := range services {
+			if n, ok := counts[s.ServiceID]; ok {
+				if objects, ok = t.options.appendDestinations(objects, s.ServiceID, n); ok {
+					continue
+				}
+			}
 			if objects, err = t.appendDestinations(objects, s.ServiceID); err != nil {
 				return nil, err
 			}
@@ -60,6 +67,19 @@ func (t *Table) Read() ([]state.Object, error) {
 		}
 	}
 	return nil, ErrTorn
+}
+
+// counts returns the number of destinations of the services whose destinations
+// can be read at once. Without it they are dumped.
+func (t *Table) counts(services []state.Service) map[state.ServiceID]int {
+	if t.options == nil || len(services) == 0 {
+		return nil
+	}
+	counts, err := t.options.counts()
+	if err != nil {
+		return nil
+	}
+	return counts
 }
 
 // wait waits before an attempt: not before the first, then ever longer.

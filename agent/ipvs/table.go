@@ -30,11 +30,12 @@ var ErrNotLoaded = errors.New("ipvs: the kernel module ip_vs is not loaded")
 // Table is the IPVS table of one network namespace. It is not safe for
 // concurrent use.
 type Table struct {
-	conn   conn
-	family uint16 // number of the generic netlink family IPVS
-	seq    uint32
-	pause  func(d time.Duration) // waits before a torn read is repeated
-	close  func() error
+	conn    conn
+	options *options // nil where it cannot be had
+	family  uint16   // number of the generic netlink family IPVS
+	seq     uint32
+	pause   func(d time.Duration) // waits before a torn read is repeated
+	close   func() error
 }
 
 // conn carries netlink datagrams.
@@ -62,8 +63,12 @@ func Open() (*Table, error) {
 		return nil, fmt.Errorf("ipvs: open netlink socket: %w", err)
 	}
 	t := &Table{conn: s, pause: time.Sleep, close: s.Close}
+	if o, err := openOptions(); err == nil {
+		t.options = o
+		t.close = func() error { return errors.Join(s.Close(), o.Close()) }
+	}
 	if err := t.findFamily(); err != nil {
-		s.Close()
+		t.Close()
 		return nil, fmt.Errorf("ipvs: find the kernel's IPVS interface: %w", err)
 	}
 	return t, nil
