@@ -30,8 +30,16 @@ func (k *Kernel) change(c state.Change) error {
 		return k.changeAddress(c, o)
 	case state.Route:
 		return k.changeRoute(c, o)
-	case state.Rule, state.FOU, state.Mark, state.Masquerade, state.Timeouts, state.Sync:
+	case state.Rule:
 		return k.putOrDrop(c)
+	case state.FOU:
+		return k.changeFOU(c, o)
+	case state.Mark, state.Masquerade:
+		return k.changePacketRule(c)
+	case state.Timeouts:
+		return k.changeTimeouts(c, o)
+	case state.Sync:
+		return k.changeSync(c, o)
 	case state.Package:
 		return k.changePackage(c, o)
 	case state.Unit:
@@ -54,7 +62,7 @@ func pick(c state.Change) state.Object {
 // adoptable objects may be there before they are created: the kernel makes them.
 func adoptable(live state.Object) bool {
 	switch live := live.(type) {
-	case state.Sysctl, state.Module, state.Package, state.Unit:
+	case state.Sysctl, state.Module, state.Package, state.Unit, state.Timeouts:
 		return true
 	case state.Link:
 		return live.Fallback
@@ -103,7 +111,13 @@ func (k *Kernel) changeModule(c state.Change, m state.Module) error {
 	if c.After == nil || k.loaded(m.Name) {
 		return nil // never unloaded
 	}
-	return k.load(m.Name)
+	if err := k.load(m.Name); err != nil {
+		return err
+	}
+	if m.Parameters != "" {
+		k.put(m)
+	}
+	return nil
 }
 
 // load brings a module and what it brings along.
@@ -117,6 +131,8 @@ func (k *Kernel) load(module string) error {
 	k.put(state.Module{Name: module})
 	switch module {
 	case "ip_vs":
+		k.put(state.Module{Name: module, Parameters: "conn_tab_bits=12"})
+		k.put(state.DefaultTimeouts)
 		for _, name := range []string{"conntrack", "expire_nodest_conn", "expire_quiescent_template"} {
 			k.put(state.Sysctl{Name: "net.ipv4.vs." + name, Value: "0"})
 		}

@@ -31,6 +31,7 @@ var (
 	ErrNetworkDown = errors.New("network is down")
 	ErrInvalid     = errors.New("invalid argument")
 	ErrUnsupported = errors.New("operation not supported")
+	ErrInUse       = errors.New("address already in use")
 	ErrInjected    = errors.New("injected fault")
 )
 
@@ -58,7 +59,7 @@ func NewKernel(objects ...state.Object) *Kernel {
 }
 
 func usualModules() []string {
-	names := []string{"dummy", "ip6_tunnel", "ip_gre", "ip_vs", "ipip", "sit"}
+	names := []string{"dummy", "fou", "ip6_tunnel", "ip_gre", "ip_vs", "ipip", "nf_tables", "sit"}
 	for _, s := range []string{"dh", "fo", "lblc", "lblcr", "lc", "mh", "nq", "ovf", "rr", "sed", "sh", "twos", "wlc", "wrr", "pe_sip"} {
 		names = append(names, "ip_vs_"+s)
 	}

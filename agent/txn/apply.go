@@ -148,9 +148,9 @@ func matches(pattern, name string) bool {
 	return true
 }
 
-// learn reads the sysctls, links and services that the batch sets and that were
-// not there before the transaction: an earlier step's module or package may have
-// brought them.
+// learn reads the sysctls, links, services and timeouts that the batch sets and
+// that were not there before the transaction: an earlier step's module or package
+// may have brought them.
 func (r *run) learn(from, to int) error {
 	var q Query
 	wanted := map[state.Key]bool{}
@@ -166,6 +166,8 @@ func (r *run) learn(from, to int) error {
 			q.Network = true
 		case state.KindUnit:
 			q.Units = append(q.Units, key.ID)
+		case state.KindTimeouts: // those of a module that has just been loaded
+			q.IPVS = true
 		default:
 			continue
 		}

@@ -1,9 +1,12 @@
 package txn_test
 
 import (
+	"maps"
 	"math/rand/v2"
 	"net/netip"
+	"slices"
 	"testing"
+	"time"
 
 	"github.com/lvsform/lvsform/agent/agenttest"
 	"github.com/lvsform/lvsform/state"
@@ -17,7 +20,8 @@ func TestRandomChanges(t *testing.T) {
 	random := rand.New(rand.NewPCG(1, 2))
 	k := agenttest.NewKernel(agenttest.Host()...)
 	base := k.Objects()
-	k.Set(state.Module{Name: "ip_vs"}, state.Module{Name: "ip_vs_wlc"}, state.Module{Name: "ip_vs_rr"}, state.Module{Name: "dummy"})
+	base = append(base, state.DefaultTimeouts)
+	k.Set(state.DefaultTimeouts, state.Module{Name: "ip_vs"}, state.Module{Name: "ip_vs_wlc"}, state.Module{Name: "ip_vs_rr"}, state.Module{Name: "dummy"})
 	for range 400 {
 		want := base
 		for _, alternatives := range pool {
@@ -25,6 +29,8 @@ func TestRandomChanges(t *testing.T) {
 				want = append(want[:len(want):len(want)], alternatives[n]...)
 			}
 		}
+		want = slices.Collect(maps.Values(want.ByKey())) // later ones count
+		want.Sort()
 		before := k.Objects()
 		var steps []wire.Step
 		for _, c := range order(state.Diff(managed(before), managed(want))) {
@@ -62,12 +68,20 @@ func pool() [][]state.Objects {
 		Device: "eth0", Scope: "global", Protocol: 4}
 	closer := beyond
 	closer.Via = netip.MustParseAddr("192.0.2.2")
+	direct, remarked, from, started, quicker := unwraps, marked, masqueraded, synced, synced
+	direct.Protocol, remarked.Mark, from.Source = "ipip", 8, netip.MustParseAddr("192.0.2.10")
+	started.MaxLength, quicker.MaxLength, quicker.Port = 1472, 1472, 9000
+	slower := state.Timeouts{TCP: time.Hour, TCPFin: time.Minute, UDP: time.Second}
 	return [][]state.Objects{
 		{{vip}, {labelled}},
 		{{service}, {other}, {service, server}, {other, heavier}},
 		{{dummy}, {thin}, {dummy, on}, {thin, on, beside}, {dummy, beside, on}},
 		{{beyond}, {closer}},
 		{{state.Rule{Family: "ipv4", Priority: 100, FWMark: 7, Table: 100}}},
+		{{unwraps}, {direct}},
+		{{marked}, {marked, masqueraded}, {remarked}, {masqueraded}, {from}},
+		{{started}, {quicker}},
+		{{slower}, {state.DefaultTimeouts}},
 	}
 }
 

@@ -6,6 +6,7 @@ import (
 	"net/netip"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
@@ -22,6 +23,12 @@ var (
 		Scheduler: "wlc", Netmask: 32}
 	server = state.Destination{Service: service.ServiceID, Address: netip.MustParseAddr("192.0.2.20"), Port: 80, Weight: 1, Forward: "dr"}
 	tunl0  = state.Link{Name: "tunl0", Kind: "ipip", Up: state.Some(true)}
+
+	unwraps     = state.FOU{Family: "ipv4", Port: 5555, Protocol: "gue"}
+	marked      = state.Mark{Protocol: "tcp", Address: vip.IP.Addr(), Ports: "80,443", Mark: 7}
+	masqueraded = state.Masquerade{VIP: vip.IP.Addr(), Protocol: "tcp", Port: 80, To: server.Address}
+	timeouts    = state.Timeouts{TCP: time.Hour}
+	synced      = state.Sync{Role: "master", Interface: "eth0", ID: 1, Group: netip.MustParseAddr("224.0.0.81"), Port: 8848, TTL: 1}
 )
 
 func sysctl(name, value string) state.Sysctl { return state.Sysctl{Name: name, Value: value} }
@@ -79,6 +86,11 @@ func director() []wire.Step {
 		claimed(step(nil, sysctl("net.ipv4.conf.tunl0.rp_filter", "2"))),
 		claimed(step(nil, vip)),
 		claimed(step(nil, state.Route{To: vip.IP, Table: state.TableMain, Device: "lo", Scope: "link", Source: vip.IP.Addr()})),
+		claimed(step(nil, unwraps)),
+		claimed(step(nil, marked)),
+		claimed(step(nil, masqueraded)),
+		claimed(step(nil, timeouts)),
+		claimed(step(nil, synced)),
 		claimed(step(nil, service)),
 		claimed(step(nil, server)),
 		step(service, changed),
@@ -102,12 +114,13 @@ func TestCommitsEverything(t *testing.T) {
 		}
 	}
 	entries := ledger.ByKey()
-	if got := len(entries); got != 9 {
-		t.Errorf("want 9 entries, got %d", got)
+	if got := len(entries); got != 14 {
+		t.Errorf("want 14 entries, got %d", got)
 	}
-	want := state.Boxed{Object: sysctl("net.ipv4.vs.expire_nodest_conn", "0")}
-	if diff := diffOf(want, entries[want.Key()].Before); diff != "" {
-		t.Errorf("the value that the sysctl came with: %s", diff)
+	for _, came := range []state.Object{sysctl("net.ipv4.vs.expire_nodest_conn", "0"), state.DefaultTimeouts} {
+		if diff := diffOf(state.Boxed{Object: came}, entries[came.Key()].Before); diff != "" {
+			t.Errorf("the value that %s came with: %s", came.Key(), diff)
+		}
 	}
 	if diff := diffOf(map[string][]string{"t": {"h"}}, ledger.Members); diff != "" {
 		t.Error(diff)
@@ -122,6 +135,10 @@ func without(objects state.Objects, like state.Objects) state.Objects {
 		switch o := o.(type) {
 		case state.Module:
 			continue
+		case state.Timeouts:
+			if o == state.DefaultTimeouts && known[o.Key()] == nil {
+				continue // of a module that has been loaded
+			}
 		case state.Sysctl:
 			if known[o.Key()] == nil {
 				continue
@@ -214,13 +231,23 @@ func TestRefusesWhatTheKernelRefuses(t *testing.T) {
 	lonely.Service.Port = 81
 	unknown := service
 	unknown.Scheduler = "nonsense"
+	noDevice, unicast := synced, synced
+	noDevice.Interface, unicast.Group = "eth9", vip.IP.Addr()
+	six, nothing := masqueraded, marked
+	six.To, nothing.Mark = netip.MustParseAddr("2001:db8::1"), 0
 	tests := map[string]struct {
 		step wire.Step
 		want error
 	}{
-		"destination without service": {step(nil, lonely), agenttest.ErrNotFound},
-		"unknown scheduler":           {step(nil, unknown), agenttest.ErrNotFound},
-		"missing module":              {step(nil, state.Module{Name: "nonsense"}), errors.New("not found")},
+		"sync by an interface that is missing": {step(nil, noDevice), agenttest.ErrNoDevice},
+		"sync with one host":                   {step(nil, unicast), agenttest.ErrInvalid},
+		"masquerading into another family":     {step(nil, six), agenttest.ErrInvalid},
+		"mark 0":                               {step(nil, nothing), agenttest.ErrInvalid},
+		"half a second":                        {step(nil, state.Timeouts{UDP: time.Second / 2}), agenttest.ErrInvalid},
+		"unwrapping what is unknown":           {step(nil, state.FOU{Family: "ipv4", Port: 1, Protocol: "x"}), agenttest.ErrInvalid},
+		"destination without service":          {step(nil, lonely), agenttest.ErrNotFound},
+		"unknown scheduler":                    {step(nil, unknown), agenttest.ErrNotFound},
+		"missing module":                       {step(nil, state.Module{Name: "nonsense"}), errors.New("not found")},
 		"missing device": {step(nil, state.Address{Device: "eth9", IP: netip.MustParsePrefix("10.0.0.1/8"), Scope: "global"}),
 			agenttest.ErrNoDevice},
 		"unreachable gateway": {step(nil, state.Route{To: netip.MustParsePrefix("10.0.0.0/8"), Table: 254,

@@ -230,11 +230,11 @@ func parseKey(text string) state.Key {
 }
 
 // dump writes objects one a line. Modules are never unloaded: they are left out
-// with the sysctls that they bring.
+// with the sysctls and timeouts that they bring.
 func dump(objects state.Objects) []byte {
 	var b bytes.Buffer
 	for _, o := range slices.DeleteFunc(slices.Clone(objects), func(o state.Object) bool {
-		return o.Key().Kind == state.KindModule || strings.HasPrefix(o.Key().String(), "sysctl net.ipv4.vs.")
+		return o.Key().Kind == state.KindModule || o == state.Object(state.DefaultTimeouts) || strings.HasPrefix(o.Key().String(), "sysctl net.ipv4.vs.")
 	}) {
 		line, err := json.Marshal(state.Boxed{Object: o})
 		if err != nil {
