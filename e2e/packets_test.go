@@ -156,7 +156,7 @@ func TestOnePacketSchedulesEachDatagram(t *testing.T) {
 	before := s.dumps()
 	s.apply()
 	s.serve()
-	s.wantOn("dir1", "ipvsadm -Sn | grep ^-A", "-A -u 192.0.2.100:5060 -s rr --ops")
+	s.wantOn("dir1", "ipvsadm -Sn | grep ^-A", "-A -u 192.0.2.100:5060 -s rr -o")
 	s.wantNoChanges()
 	by := s.spread("192.0.2.100:5060", "1", "2", "3", "4", "5", "6")
 	for i := range by[1:] {
@@ -203,6 +203,7 @@ func TestCallsStayWithTheirServer(t *testing.T) {
 }
 
 func TestStreamControlTransmission(t *testing.T) {
+	inMachine(t, "modprobe sctp") // its sysctls come with it
 	s := newScene(t, `topology "sctp" {}`+bothFamilies)
 	s.usedTunnels()
 	before := s.dumps()

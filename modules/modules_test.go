@@ -135,6 +135,17 @@ func TestModulesDeclare(t *testing.T) {
 			`rs1 sysctl.arp["rs1"]: net.ipv4.conf.all.arp_ignore = 1`,
 			`rs1 sysctl.rp_filter["rs1"]: net.ipv4.conf.tunl0.rp_filter = 2`,
 		}},
+		"dr by a gateway of its own, with IPv6": {"dr", `vip = "2001:db8::99"
+  port         = 80
+  directors    = { dir1 = { host = host.six, device = "eth0" } }
+  real_servers = { rs1 = { host = host.rs6, gateway = "2001:db8::2" } }`, []string{
+			`six address.vip["dir1"]: address 2001:db8::99/128 on eth0 nodad deprecated`,
+			`six virtual_service.port["80"].real_server.rs1: destination [2001:db8::1]:80 dr weight 1`,
+			`six virtual_service.port["80"]: service tcp/[2001:db8::99]:80 wlc`,
+			`rs6 address.vip_lo["rs1"]: address 2001:db8::99/128 on lo nodad deprecated`,
+			`rs6 route.answers["rs1"]: route ::/0 via 2001:db8::2 dev nic table 100`,
+			`rs6 rule.answers["rs1"]: rule 100 from 2001:db8::99/128 table 100`,
+		}},
 		"tun with IPv6": {"tun", `vip = "2001:db8:1::99"` + "\nport = 80" + six, []string{
 			`six address.vip["dir1"]: address 2001:db8:1::99/128 on eth0 nodad deprecated`,
 			`six virtual_service.port["80"].real_server.rs1: destination [2001:db8::1]:80 tun weight 1 ipip`,
@@ -275,7 +286,17 @@ func TestOneWordChangesTheMode(t *testing.T) {
   ip_forward = true
   send_redirects = false
   host_route = true
-` + four
+  real_server_ip_forward = false
+  scheduler_flags = []
+  persistence     = { timeout = "50s" }
+  tunnel          = { type = "gue", port = 6081, checksum = "csum" }
+  mtu             = 1400
+  advmss          = 1360
+  routing_table   = 7
+  source_address  = "10.0.0.10"
+  directors       = { dir1 = { host = host.dir1, device = "eth0", label = "eth0:web", interfaces = ["eth0", "eth1"] } }
+  real_servers    = { rs1 = { host = host.rs1, label = "lo:web", gateway = "10.0.0.2", weight = 7 } }
+`
 	for _, source := range names(t) {
 		if _, diags := loadModule(t, source, arguments); len(diags) > 0 {
 			t.Errorf("%s: %+v", source, diags)
