@@ -181,3 +181,23 @@ func (b *budget) chargeNew(v cty.Value) string {
 	}
 	return msg
 }
+
+// stepsPerNumber is what a number costs when it is written out, or made out of
+// nothing: it is a large one, of 512 bits.
+const stepsPerNumber = 40
+
+// chargePart is chargeNew for a part of a template.
+func (b *budget) chargePart(v cty.Value) string {
+	if plain, _ := v.Unmark(); plain.Type() == cty.Number && !b.spend(stepsPerNumber) {
+		return exhaustedText
+	}
+	return b.chargeNew(v)
+}
+
+// chargeRange is chargeNew for a list of numbers that comes from two of them.
+func (b *budget) chargeRange(v cty.Value) string {
+	if plain, _ := v.Unmark(); plain.IsKnown() && plain.CanIterateElements() && !b.spend(stepsPerNumber*plain.LengthInt()) {
+		return exhaustedText
+	}
+	return b.chargeNew(v)
+}

@@ -126,7 +126,7 @@ func templateFileFunc(l *loader) function.Function {
 }
 
 func (l *loader) template(src, name string, ctx *hcl.EvalContext) (cty.Value, error) {
-	if !l.b.spend(3 * len(src)) {
+	if !l.b.spend(5 * len(src)) {
 		return cty.NilVal, exhaustedError{}
 	}
 	tokens, diags := hclsyntax.LexTemplate([]byte(src), name, hcl.InitialPos)

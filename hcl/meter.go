@@ -67,7 +67,7 @@ func (t metering) expr(e hclsyntax.Expression) hclsyntax.Expression {
 	case *hclsyntax.TemplateExpr:
 		for i, part := range e.Parts {
 			if _, literal := part.(*hclsyntax.LiteralValueExpr); !literal {
-				e.Parts[i] = t.wrap(t.expr(part), t.b.chargeNew)
+				e.Parts[i] = t.wrap(t.expr(part), t.b.chargePart)
 			}
 		}
 		if len(e.Parts) > 1 {
@@ -126,6 +126,9 @@ func (t metering) call(e *hclsyntax.FunctionCallExpr) hclsyntax.Expression {
 			arg = t.wrap(arg, t.b.chargeUse)
 		}
 		e.Args[i] = arg
+	}
+	if e.Name == "range" {
+		return t.wrap(e, t.b.chargeRange)
 	}
 	return t.wrap(e, t.b.chargeNew)
 }

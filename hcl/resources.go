@@ -147,7 +147,7 @@ func ignorable(s *schema) []string {
 	names := map[string]bool{}
 	add := func(s *schema) {
 		for name := range s.attrs {
-			names[name] = name != "host"
+			names[name] = name != "host" && name != "drain_timeout" // of no object
 		}
 		for name := range s.blocks {
 			names[name] = name != "lifecycle"

@@ -23,6 +23,7 @@ const (
 	defaultForward     = "dr"  // of ipvsadm(8), which calls it gatewaying
 	defaultPersistence = 300 * time.Second
 	maxPersistence     = 31 * 24 * time.Hour // of ipvsadm(8)
+	maxDrain           = 24 * time.Hour
 )
 
 func (o *object) virtualService(defaults map[string]cty.Value) *topology.VirtualService {
@@ -50,6 +51,9 @@ func (o *object) virtualService(defaults map[string]cty.Value) *topology.Virtual
 	}
 	if s.OnePacket && s.Protocol != "udp" && s.FWMark == 0 && s.Protocol != "" {
 		o.fail("one_packet", "one_packet without UDP", "Only UDP services schedule packet by packet. Take it out.")
+	}
+	if d, ok := o.duration("drain_timeout", 0, maxDrain); ok {
+		s.DrainTimeout = &d
 	}
 	for _, b := range o.blocks["real_server"] {
 		s.RealServers = append(s.RealServers, b.realServer(s, forward))

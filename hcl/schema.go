@@ -185,6 +185,7 @@ func serviceSchema() *schema {
 			"scheduler_flags": allow(cty.List(cty.String)),
 			"one_packet":      allow(cty.Bool),
 			"forward":         allow(cty.String),
+			"drain_timeout":   allow(cty.DynamicPseudoType),
 		},
 		blocks: map[string]nested{
 			"persistence": {schema: &schema{attrs: map[string]attribute{
