@@ -37,10 +37,15 @@ func (b *builder) drains() {
 		if !ok || going[c.Host+" "+d.Service.String()] || c.Action != Delete && b.moves(*c) == "" {
 			continue
 		}
+		timeout := b.drainTimeout(c.Host, d.Service)
+		if timeout == 0 && b.moves(*c) == "" {
+			continue
+		}
+		timeout = max(timeout, time.Millisecond) // a server that moves gets no requests even so
 		drained := d
 		drained.Weight = 0
 		drains = append(drains, Change{ID: c.Host + ":drain " + d.Key().String(), Addresses: c.Addresses, Host: c.Host,
-			Action: Update, Before: d, After: drained, Drain: b.drainTimeout(c.Host, d.Service)})
+			Action: Update, Before: d, After: drained, Drain: timeout})
 		c.Before = drained
 	}
 	b.plan.Changes = append(b.plan.Changes, drains...)

@@ -84,15 +84,23 @@ func TestAServiceThatGoesIsNotDrained(t *testing.T) {
 
 func TestDrainTakesTheTimeOfItsService(t *testing.T) {
 	live := settle(t, webDR("rs1", "rs2"), bareAll(webDR("rs1", "rs2")))
-	for timeout, want := range map[time.Duration]time.Duration{0: planner.DefaultDrainTimeout, time.Minute: time.Minute} {
+	zero, minute := time.Duration(0), time.Minute
+	for _, tc := range []struct {
+		timeout *time.Duration
+		want    time.Duration
+	}{{nil, planner.DefaultDrainTimeout}, {&minute, time.Minute}, {&zero, 0}} {
 		one := webDR("rs1")
 		one.Hosts = append(one.Hosts, webDR("rs1", "rs2").Hosts[2])
-		if timeout > 0 {
-			find[*topology.VirtualService](one, "virtual_service.web").DrainTimeout = &timeout
-		}
+		find[*topology.VirtualService](one, "virtual_service.web").DrainTimeout = tc.timeout
 		p := build(t, planner.Input{Topology: one, Live: live})
-		if got := p.Changes[0].Drain; got != want {
-			t.Errorf("drained for %s, want %s", got, want)
+		if got := p.Changes[0].Drain; got != tc.want {
+			t.Errorf("drained for %s, want %s", got, tc.want)
+		}
+		if tc.want == 0 {
+			if p.Changes[0].Action != planner.Delete {
+				t.Error(lines(p))
+			}
+			continue
 		}
 		if d := p.Changes[0].After.(state.Destination); d.Weight != 0 {
 			t.Errorf("drained with weight %d", d.Weight)
