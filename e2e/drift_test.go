@@ -19,10 +19,12 @@ host "dir1" {
 }
 host "rs1" {
   address = "192.0.2.11"
+  gateway = "192.0.2.9"
   interface "eth0" { addresses = ["192.0.2.11/24"] }
 }
 host "rs2" {
   address = "192.0.2.12"
+  gateway = "192.0.2.9"
   interface "eth0" { addresses = ["192.0.2.12/24"] }
 }
 sysctl "redirects" {
