@@ -52,7 +52,7 @@ func (o *object) ranged(check, name string, low, high int64) (int64, bool) {
 }
 
 func (o *object) weight() int {
-	n, ok := o.ranged("LVS015", "weight", 0, 65535)
+	n, ok := o.ranged("LVS015", "weight", 0, math.MaxInt32) // as ipvsadm(8) takes it
 	if !ok {
 		return 1
 	}
@@ -71,7 +71,9 @@ func (o *object) port(s *topology.VirtualService, r *topology.RealServer) {
 		return
 	}
 	r.Port = uint16(port)
-	if r.Forward == "nat" || r.Port == s.Port {
+	// With a firewall mark there is no port of the service to differ from: the
+	// kernel keeps the number and leaves the packets as they are.
+	if r.Forward == "nat" || r.Port == s.Port || s.FWMark != 0 {
 		return
 	}
 	o.l.r.check("LVS001", o.rangeOf("port"), "Port mapping without NAT",

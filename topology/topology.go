@@ -186,7 +186,7 @@ type RealServer struct {
 	Host         string // the Name of a host; "" when only an address was given
 	Address      netip.Addr
 	Port         uint16 // the service's where not declared
-	Weight       int    // 0..65535; 0 drains
+	Weight       int    // 0..2147483647; 0 drains
 	Forward      string // nat, dr or tun
 	Upper, Lower uint32 // connection thresholds; 0: none
 	Tunnel       *Tunnel

@@ -8,7 +8,7 @@ func hostChecks() []Check {
 		{
 			ID: "LVS015", Severity: topology.Error,
 			Title: "a value that the kernel or the scheduler does not take",
-			Why: "Flags belong to one scheduler: the kernel stores them as numbers, so sh-port under mh means something else, and under rr nothing. A lower threshold above the upper one, a weight outside 0 to 65535, " +
+			Why: "Flags belong to one scheduler: the kernel stores them as numbers, so sh-port under mh means something else, and under rr nothing. A lower threshold above the upper one, a weight outside 0 to 2147483647, " +
 				"or port 0 without persistence are refused by the kernel in the middle of an apply.",
 			See: []string{"ipvsadm -Ln --thresholds"},
 			Fix: "Take the flag of the service's own scheduler (sh-fallback and sh-port for sh, mh-fallback and mh-port for mh), and values within the ranges of docs/language.md.",
