@@ -117,8 +117,8 @@ virtual_service "web" {
   address   = "192.0.2.100"
   port      = 80
   scheduler = "rr"
-  forward   = "nat"
-  real_server "rs1" { host = host.rs1 }
+  forward   = "dr"
+  real_server "old" { address = "192.0.2.21" }
 }
 `
 	s := newScene(t, config)
@@ -126,11 +126,11 @@ virtual_service "web" {
 ip address add 192.0.2.100/32 dev eth0
 sysctl -qw net.ipv4.conf.all.arp_announce=2
 ipvsadm -A -t 192.0.2.100:80 -s rr
-ipvsadm -a -t 192.0.2.100:80 -r 192.0.2.11:80 -m -w 1`)
+ipvsadm -a -t 192.0.2.100:80 -r 192.0.2.21:80 -g -w 1`)
 	live := s.on("dir1", liveAdopted)
 	s.wantPlan(
 		"dir1 adopt address eth0/192.0.2.100",
-		"dir1 adopt ipvs_destination tcp/192.0.2.100:80/192.0.2.11:80",
+		"dir1 adopt ipvs_destination tcp/192.0.2.100:80/192.0.2.21:80",
 		"dir1 adopt ipvs_service tcp/192.0.2.100:80",
 		"dir1 adopt sysctl net.ipv4.conf.all.arp_announce")
 	s.apply()
@@ -141,7 +141,7 @@ ipvsadm -a -t 192.0.2.100:80 -r 192.0.2.11:80 -m -w 1`)
 	withoutService, _, _ := strings.Cut(config, "virtual_service")
 	s.write(withoutService + "removed { from = virtual_service.web }\n")
 	s.wantPlan(
-		"dir1 forget ipvs_destination tcp/192.0.2.100:80/192.0.2.11:80",
+		"dir1 forget ipvs_destination tcp/192.0.2.100:80/192.0.2.21:80",
 		"dir1 forget ipvs_service tcp/192.0.2.100:80")
 	s.apply()
 	s.wantOn("dir1", liveAdopted, live)

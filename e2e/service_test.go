@@ -26,7 +26,7 @@ virtual_service "marked" {
   fwmark    = 7
   family    = "ipv4"
   scheduler = "rr"
-  forward   = "nat"
+  forward   = "dr"
   real_server "rs1" { host = host.rs1 }
 }
 `
@@ -177,9 +177,10 @@ host "dir1" {
   address = "192.0.2.9"
   interface "eth0" { addresses = ["192.0.2.9/24", "2001:db8::9/64"] }
 }
-host "rs1" {
-  address = "192.0.2.11"
-  interface "eth0" { addresses = ["192.0.2.11/24", "2001:db8::11/64"] }
+address "vip" {
+  host   = host.dir1
+  ip     = "192.0.2.101/32"
+  device = "eth0"
 }
 virtual_service "sip" {
   host      = host.dir1
@@ -193,8 +194,8 @@ virtual_service "sip" {
     engine  = "sip"
   }
   real_server "gue" {
-    host   = host.rs1
-    weight = WEIGHT
+    address = "192.0.2.21" # of nobody: the table is all that matters here
+    weight  = WEIGHT
     tunnel {
       type     = "gue"
       port     = 6080
@@ -210,7 +211,7 @@ virtual_service "mixed" {
   scheduler = "wlc"
   forward   = "tun"
   real_server "six" {
-    address = "2001:db8::11"
+    address = "2001:db8::21"
     weight  = WEIGHT
   }
 }
@@ -225,14 +226,14 @@ virtual_service "mixed" {
 		return strings.ReplaceAll(`
 -A -t 192.0.2.101:80 -s wlc
 -A -u 192.0.2.101:5060 -s rr -p 90 --pe sip
--a -t 192.0.2.101:80 -r [2001:db8::11]:80 -i -w WEIGHT --tun-type ipip
--a -u 192.0.2.101:5060 -r 192.0.2.11:5060 -i -w WEIGHT --tun-type gue --tun-port 6080 --tun-remcsum
+-a -t 192.0.2.101:80 -r [2001:db8::21]:80 -i -w WEIGHT --tun-type ipip
+-a -u 192.0.2.101:5060 -r 192.0.2.21:5060 -i -w WEIGHT --tun-type gue --tun-port 6080 --tun-remcsum
 1`, "WEIGHT", weight)
 	}
 	s.wantOn("dir1", table, want("1"))
 	s.write(config("3"))
-	s.wantPlan("dir1 update ipvs_destination tcp/192.0.2.101:80/[2001:db8::11]:80",
-		"dir1 update ipvs_destination udp/192.0.2.101:5060/192.0.2.11:5060")
+	s.wantPlan("dir1 update ipvs_destination tcp/192.0.2.101:80/[2001:db8::21]:80",
+		"dir1 update ipvs_destination udp/192.0.2.101:5060/192.0.2.21:5060")
 	s.apply()
 	s.wantPlan()
 	s.wantOn("dir1", table, want("3"))
