@@ -156,7 +156,7 @@ func (k *Kernel) changeDestination(c state.Change, d state.Destination) error {
 	if k.get(state.Service{ServiceID: d.Service}.Key()) == nil {
 		return fmt.Errorf("service %s: %w", d.Service, ErrNotFound)
 	}
-	if d.Weight < 0 || d.Weight > 65535 || d.Lower > d.Upper || mixed(d) && (d.Forward != "tun" || k.syncs()) {
+	if d.Weight < 0 || d.Weight > 1<<31-1 || d.Lower > d.Upper || mixed(d) && (d.Forward != "tun" || k.syncs()) {
 		return ErrInvalid
 	}
 	return k.putOrDrop(c)
