@@ -83,7 +83,8 @@ func (b *builder) unmanaged() {
 		b.plan.Diagnostics = append(b.plan.Diagnostics, topology.Diagnostic{
 			Severity: topology.Info, Host: h.Name, Object: h.Path, Range: &rng,
 			Summary: fmt.Sprintf("%s is not managed: what is declared on it is not applied", h.Name),
-			Detail:  fmt.Sprintf("Resources on it: %d. They have to be made so by hand; nothing checks that they are.", declared[h.Name]),
+			Detail:  fmt.Sprintf("Resources on it: %d. They have to be made so by hand, and nothing checks that they are: lvsform runbook %s prints how.",
+				declared[h.Name], argument(h.Name)),
 		})
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/lvsform/lvsform/state"
 	"github.com/lvsform/lvsform/topology"
@@ -71,4 +72,12 @@ func (b *builder) inOrder(host string) []Declared {
 		out[i] = p.Declared
 	}
 	return out
+}
+
+// argument writes a host's name as a shell takes it: rs["a"] has a meaning there.
+func argument(name string) string {
+	if strings.ContainsAny(name, "[\"") {
+		return "'" + name + "'"
+	}
+	return name
 }

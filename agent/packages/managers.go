@@ -3,7 +3,6 @@
 package packages
 
 import (
-	"regexp"
 	"strings"
 
 	"github.com/lvsform/lvsform/agent/command"
@@ -126,7 +125,7 @@ func pacman() manager {
 		program: "pacman", query: "pacman", families: []string{"arch"},
 		queryArgs: []string{"--query", "--quiet"}, installed: lines,
 		missed: func(o command.Output) bool {
-			return o.Code == 1 && notFound.MatchString(o.Stderr)
+			return o.Code == 1 && onlyLines(o.Stderr, "error: package '")
 		},
 		// Its lists are left alone: newer ones without newer packages are no
 		// state that the distribution supports.
@@ -135,8 +134,6 @@ func pacman() manager {
 		busy:        []string{"unable to lock database"},
 	}
 }
-
-var notFound = regexp.MustCompile(`\A(error: package '[^']*' was not found\n)+\z`)
 
 // lines takes every line as a name.
 func lines(stdout string) map[string]bool {

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"regexp"
 
 	"github.com/lvsform/lvsform/state"
 )
@@ -48,8 +47,6 @@ func (i sysV) read(names []string) ([]state.Unit, error) {
 var runlevels = []string{"etc/rcS.d", "etc/rc2.d", "etc/rc3.d", "etc/rc4.d", "etc/rc5.d",
 	"etc/rc.d/rc2.d", "etc/rc.d/rc3.d", "etc/rc.d/rc4.d", "etc/rc.d/rc5.d"}
 
-var startLink = regexp.MustCompile(`^S[0-9]{2}(.+)$`)
-
 // enabled tells whether a start link of the service is in any runlevel that a
 // machine comes up in.
 func (i sysV) enabled(name string) (bool, error) {
@@ -59,7 +56,7 @@ func (i sysV) enabled(name string) (bool, error) {
 			return false, fmt.Errorf("service %s: %w", name, err)
 		}
 		for _, e := range entries {
-			if m := startLink.FindStringSubmatch(e.Name()); m != nil && m[1] == name {
+			if link := e.Name(); len(link) > 3 && link[0] == 'S' && link[3:] == name { // S20sshd
 				return true, nil
 			}
 		}

@@ -60,7 +60,7 @@ every host really has, shows the difference as a plan, and applies it over SSH.`
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error { return &usageError{cmd.CommandPath(), err} })
 	root.AddCommand(c.initCommand(), c.validateCommand(), c.fmtCommand(), c.planCommand(), c.applyCommand(), c.destroyCommand(),
 		c.showCommand(), c.outputCommand(), c.labCommand(), c.versionCommand(),
-		c.explainCommand(), c.graphCommand(), c.consoleCommand())
+		c.explainCommand(), c.runbookCommand(), c.graphCommand(), c.consoleCommand())
 	explainArgs(root)
 	return root
 }
