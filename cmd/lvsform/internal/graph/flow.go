@@ -252,7 +252,7 @@ func spread(r *topology.Resource, v *topology.VirtualService) []string {
 		out = append(out, "one-packet")
 	}
 	if p := v.Persistence; p != nil {
-		text := "persistent " + p.Timeout.String()
+		text := fmt.Sprintf("persistent %ds", int(p.Timeout.Seconds()))
 		if secret("persistence") {
 			text = "persistent"
 		} else if p.Engine != "" {
