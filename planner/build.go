@@ -83,7 +83,7 @@ func (b *builder) unmanaged() {
 		b.plan.Diagnostics = append(b.plan.Diagnostics, topology.Diagnostic{
 			Severity: topology.Info, Host: h.Name, Object: h.Path, Range: &rng,
 			Summary: fmt.Sprintf("%s is not managed: what is declared on it is not applied", h.Name),
-			Detail:  fmt.Sprintf("Resources on it: %d. They have to be made so by hand, and nothing checks that they are: lvsform runbook %s prints how.",
+			Detail: fmt.Sprintf("Resources on it: %d. They have to be made so by hand, and nothing checks that they are: lvsform runbook %s prints how.",
 				declared[h.Name], argument(h.Name)),
 		})
 	}
@@ -101,6 +101,7 @@ type builder struct {
 	checked   map[string][]string // sysctls that only the checks look at, by host
 	// forwards is how declared destinations are reached.
 	forwards map[use]string
+	fixed    map[string]Wave // of changes, by id, whose kind does not tell it
 	moving   map[string]bool // servers that change between NAT and another way of forwarding
 }
 

@@ -1,8 +1,10 @@
 package planner
 
 import (
+	"maps"
 	"net/netip"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/lvsform/lvsform/state"
@@ -14,8 +16,9 @@ import (
 const DefaultDrainTimeout = 30 * time.Second
 
 // drains puts before each destination that goes, or that changes between NAT and
-// another way of forwarding, a change that takes new connections from it. A
-// service that goes as a whole has lost its VIP before and is not drained.
+// another way of forwarding, a change that takes new connections from it. One
+// that is given the weight 0 is drained by that. A service that goes as a whole
+// has lost its VIP before and is not drained.
 func (b *builder) drains() {
 	b.moving = map[string]bool{}
 	b.indexForwards()
@@ -34,21 +37,106 @@ func (b *builder) drains() {
 	for i := range b.plan.Changes {
 		c := &b.plan.Changes[i]
 		d, ok := c.Before.(state.Destination)
-		if !ok || going[c.Host+" "+d.Service.String()] || c.Action != Delete && b.moves(*c) == "" {
+		if !ok || going[c.Host+" "+d.Service.String()] {
 			continue
 		}
-		timeout := b.drainTimeout(c.Host, d.Service)
-		if timeout == 0 && b.moves(*c) == "" {
-			continue
+		timeout, moves := b.drainTimeout(c.Host, d.Service), b.moves(*c) != ""
+		after, stays := c.After.(state.Destination)
+		switch {
+		case moves || c.Action == Delete && timeout > 0:
+			drained := d
+			drained.Weight = 0
+			drains = append(drains, Change{ID: c.Host + ":drain " + d.Key().String(), Addresses: c.Addresses, Host: c.Host,
+				Action: Update, Before: d, After: drained, Drain: max(timeout, time.Millisecond)})
+			c.Before = drained
+		case stays && c.Action == Update && d.Weight > 0 && after.Weight == 0:
+			c.Drain = timeout
 		}
-		timeout = max(timeout, time.Millisecond) // a server that moves gets no requests even so
-		drained := d
-		drained.Weight = 0
-		drains = append(drains, Change{ID: c.Host + ":drain " + d.Key().String(), Addresses: c.Addresses, Host: c.Host,
-			Action: Update, Before: d, After: drained, Drain: timeout})
-		c.Before = drained
 	}
 	b.plan.Changes = append(b.plan.Changes, drains...)
+	b.fallbacks()
+}
+
+// fallbacks lets services that choose a server by hashing choose another one
+// while one of theirs is drained; without that flag they refuse the clients that
+// hash to it. dh has no such flag.
+func (b *builder) fallbacks() {
+	b.fixed = map[string]Wave{}
+	services := b.drainedServices()
+	for i := range b.plan.Changes {
+		c := &b.plan.Changes[i]
+		d, ok := c.After.(state.Destination)
+		if !ok || c.Drain == 0 {
+			continue
+		}
+		s := services[c.Host+" "+d.Service.String()]
+		if s.Scheduler == "dh" {
+			c.Hazards = append(c.Hazards, HazardRefusesClients)
+		}
+	}
+	for _, at := range slices.Sorted(maps.Keys(services)) {
+		s := services[at]
+		flag := s.Scheduler + "-fallback"
+		if s.Scheduler != "sh" && s.Scheduler != "mh" || slices.Contains(strings.Split(s.SchedulerFlags, ","), flag) {
+			continue
+		}
+		with := s.Service
+		with.SchedulerFlags = strings.Trim(flag+","+s.SchedulerFlags, ",") // it sorts first
+		set := Change{ID: s.host + ":drain " + s.Key().String(), Addresses: s.addresses, Host: s.host, Action: Update,
+			Before: s.Service, After: with}
+		unset := set
+		unset.ID, unset.Before, unset.After, unset.last = s.host+":drained "+s.Key().String(), with, s.Service, true
+		b.fixed[set.ID], b.fixed[unset.ID] = s.wave, WaveDirectorsDrop
+		b.plan.Changes = append(b.plan.Changes, set, unset)
+	}
+}
+
+// drainedService is a service with a destination that is drained.
+type drainedService struct {
+	state.Service
+	host      string
+	addresses []string
+	wave      Wave
+}
+
+// drainedServices are they as they will be when the drain begins, by host and
+// identity.
+func (b *builder) drainedServices() map[string]drainedService {
+	out := map[string]drainedService{}
+	for _, c := range b.plan.Changes {
+		d, ok := c.After.(state.Destination)
+		if !ok || c.Drain == 0 {
+			continue
+		}
+		at := c.Host + " " + d.Service.String()
+		x := drainedService{host: c.Host, wave: WaveDrain}
+		if w := b.hosts[c.Host][state.Key{Kind: state.KindService, ID: d.Service.String()}]; w != nil {
+			x.addresses = w.addresses
+		}
+		if b.moving[b.serverOf(c)] || out[at].wave == WaveMove {
+			x.wave = WaveMove
+		}
+		out[at] = x
+	}
+	note := func(host string, o state.Object) {
+		s, ok := o.(state.Service)
+		if x, drained := out[host+" "+s.ServiceID.String()]; ok && drained {
+			x.Service = s
+			out[host+" "+s.ServiceID.String()] = x
+		}
+	}
+	if len(out) > 0 {
+		for host, live := range b.in.Live {
+			for _, o := range live.Objects {
+				note(host, o)
+			}
+		}
+	}
+	for _, c := range b.plan.Changes {
+		note(c.Host, c.After)
+	}
+	maps.DeleteFunc(out, func(_ string, x drainedService) bool { return x.addresses == nil })
+	return out
 }
 
 // serverOf is the managed host behind a destination's change; "" is none.
@@ -123,6 +211,9 @@ func (b *builder) moveWave() {
 		c := &b.plan.Changes[i]
 		if server := b.serverOf(*c); server != "" && b.moving[server] || b.moving[c.Host] {
 			c.Wave = WaveMove
+		}
+		if w, ok := b.fixed[c.ID]; ok {
+			c.Wave = w
 		}
 	}
 }

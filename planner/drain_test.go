@@ -2,6 +2,7 @@ package planner_test
 
 import (
 	"net/netip"
+	"slices"
 	"testing"
 	"time"
 
@@ -105,5 +106,53 @@ func TestDrainTakesTheTimeOfItsService(t *testing.T) {
 		if d := p.Changes[0].After.(state.Destination); d.Weight != 0 {
 			t.Errorf("drained with weight %d", d.Weight)
 		}
+	}
+}
+
+func TestTheWeightZeroDrains(t *testing.T) {
+	live := settle(t, webDR("rs1", "rs2"), bareAll(webDR("rs1", "rs2")))
+	top := webDR("rs1", "rs2")
+	find[*topology.VirtualService](top, "virtual_service.web").RealServers[0].Weight = 0
+	p := build(t, planner.Input{Topology: top, Live: live})
+	if len(p.Changes) != 1 || p.Changes[0].Drain != planner.DefaultDrainTimeout || p.Changes[0].Wave != planner.WaveDrain || p.Summary.Change != 1 {
+		t.Errorf("%+v\n%s", p.Summary, lines(p))
+	}
+	if again := build(t, planner.Input{Topology: top, Live: execute(t, p, live)}); !again.Empty() {
+		t.Error(lines(again))
+	}
+}
+
+// Services that choose by hashing need their fallback flag while they drain.
+func TestDrainUnderEveryKindOfScheduler(t *testing.T) {
+	for scheduler, want := range map[string]string{
+		"wlc": `0 directors, drain update dir1:drain ipvs_destination tcp/172.18.20.128:80/172.18.20.12:80
+1 directors, remove delete dir1:ipvs_destination tcp/172.18.20.128:80/172.18.20.12:80
+`, "dh": `0 directors, drain update dir1:drain ipvs_destination tcp/172.18.20.128:80/172.18.20.12:80 [drain_refuses_clients]
+1 directors, remove delete dir1:ipvs_destination tcp/172.18.20.128:80/172.18.20.12:80
+`, "mh": `0 directors, drain update dir1:drain ipvs_service tcp/172.18.20.128:80
+0 directors, drain update dir1:drain ipvs_destination tcp/172.18.20.128:80/172.18.20.12:80
+1 directors, remove delete dir1:ipvs_destination tcp/172.18.20.128:80/172.18.20.12:80
+1 directors, remove update dir1:drained ipvs_service tcp/172.18.20.128:80
+`} {
+		t.Run(scheduler, func(t *testing.T) {
+			two, one := webDR("rs1", "rs2"), webDR("rs1")
+			one.Hosts = two.Hosts
+			for _, top := range []*topology.Topology{two, one} {
+				vs := find[*topology.VirtualService](top, "virtual_service.web")
+				if vs.Scheduler = scheduler; scheduler == "mh" {
+					vs.SchedulerFlags = []string{"mh-port"}
+				}
+			}
+			live := settle(t, two, bareAll(two))
+			p := build(t, planner.Input{Topology: one, Live: live})
+			p.Changes = slices.DeleteFunc(p.Changes, func(c planner.Change) bool { return c.Host != "dir1" })
+			if diff := cmp.Diff(want, lines(p)); diff != "" {
+				t.Error(diff)
+			}
+			if s, ok := p.Changes[0].After.(state.Service); ok && s.SchedulerFlags != "mh-fallback,mh-port" {
+				t.Errorf("drained with %q", s.SchedulerFlags)
+			}
+			execute(t, p, live)
+		})
 	}
 }

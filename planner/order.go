@@ -189,7 +189,7 @@ func (b *builder) order() {
 	b.moveWave()
 	slices.SortStableFunc(changes, func(x, y Change) int {
 		return cmp.Or(cmp.Compare(x.Wave, y.Wave), cmp.Compare(x.Host, y.Host),
-			cmp.Compare(number(x.removal()), number(y.removal())),
+			cmp.Compare(number(x.last), number(y.last)), cmp.Compare(number(x.removal()), number(y.removal())),
 			cmp.Compare(roles[x.Host].rank(x), roles[y.Host].rank(y)), x.Key().Compare(y.Key()))
 	})
 	g := graph{b: b, changes: changes, index: map[string]int{}, before: make([][]int, len(changes))}

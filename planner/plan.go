@@ -84,6 +84,9 @@ const (
 	HazardUnverified Hazard = "unverified"
 	// HazardConnections: connections through the object end.
 	HazardConnections Hazard = "interrupts_connections"
+	// HazardRefusesClients: clients that the scheduler dh sends to the
+	// destination are refused while it is drained.
+	HazardRefusesClients Hazard = "drain_refuses_clients"
 	// HazardChangedByHand: the live object is no longer as lvsform left it, so
 	// it is left alone and only forgotten.
 	HazardChangedByHand Hazard = "changed_by_hand"
@@ -144,6 +147,7 @@ type Change struct {
 	// Drain is how long apply waits, when the change is made, until the
 	// destination has no more connections. Zero: it does not wait.
 	Drain time.Duration
+	last  bool // on its host in its wave
 	// Sensitive names the attributes whose values are not shown.
 	Sensitive []string
 	Hazards   []Hazard
@@ -216,8 +220,8 @@ func (p *Plan) summarise() {
 	hosts := map[string]bool{}
 	for _, c := range p.Changes {
 		hosts[c.Host] = true
-		if c.Drain > 0 {
-			continue // a part of the change that follows
+		if c.Action == Update && c.Claim == nil {
+			continue // a part of a drain
 		}
 		switch c.Action {
 		case Create:

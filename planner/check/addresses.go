@@ -138,13 +138,9 @@ func hostRange(h *topology.Host, attribute string) topology.Range {
 
 // servicesTwice looks for one service in two blocks of a director.
 func (w *world) servicesTwice() {
-	type key struct {
-		host string
-		id   state.ServiceID
-	}
-	first := map[key]*service{}
+	first := map[identity]*service{}
 	for _, s := range w.services {
-		k := key{s.director.host.Name, s.id()}
+		k := identity{s.director.host.Name, s.id()}
 		old, ok := first[k]
 		if !ok {
 			first[k] = s

@@ -56,6 +56,7 @@ func Run(in Input) Result {
 		for _, s := range w.services {
 			w.service(s)
 		}
+		w.syncFiltered()
 		w.marks()
 		w.forwarding()
 	}

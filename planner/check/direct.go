@@ -116,9 +116,7 @@ func (w *world) arp(s *service, rs server) {
 	if m.host.OS != "" && m.host.OS != "linux" || w.holds(m, s.Address) {
 		return // another system, or an address that LVS020 is about
 	}
-	if rs.Forward == "tun" && !slices.ContainsFunc(s.director.addrs, func(a held) bool {
-		return s.director.answers(a.device) && a.ip.Bits() < a.ip.Addr().BitLen() && a.ip.Contains(rs.Address)
-	}) {
+	if r, answer := s.director.lookup(rs.Address, rs.Address); rs.Forward == "tun" && (answer != found || r.via.IsValid()) {
 		return // nobody on its network asks
 	}
 	device := m.deviceOf(rs.Address)

@@ -48,8 +48,9 @@ func chainDrops(f state.Filter, p packet) bool {
 		matches, certain := v.Protocol == 0 || p.protocol == 0 || v.Protocol == p.protocol, !v.Partial
 		certain = certain && (v.Protocol == 0 || p.protocol != 0)
 		if v.To.IsValid() {
-			matches = matches && (p.to.IsUnspecified() || v.To.Contains(p.to))
-			certain = certain && !p.to.IsUnspecified()
+			some := p.to.IsUnspecified() && v.To.Bits() > 0
+			matches = matches && (some && v.To.Addr().Is4() == p.to.Is4() || v.To.Contains(p.to))
+			certain = certain && !some
 		}
 		if len(v.Ports) > 0 {
 			matches = matches && (p.port == 0 || slices.ContainsFunc(v.Ports, func(r [2]uint16) bool { return r[0] <= p.port && p.port <= r[1] }))
@@ -99,11 +100,6 @@ func (w *world) filtered(s *service) {
 	if s.Protocol != "" && s.Address.IsValid() {
 		w.filter(d, "input", packet{s.Address, protocols[s.Protocol], s.Port}, s.resource.Path, "requests to the VIP", rangeOf(s.resource, "address"))
 	}
-	for _, r := range d.resources {
-		if b, ok := r.Body.(*topology.IPVS); ok {
-			w.syncFiltered(d, r, b)
-		}
-	}
 	for _, rs := range s.servers {
 		m, at := rs.machine, s.serverRange(rs, "host", "address")
 		if m == nil || m == d || !rs.Address.IsValid() {
@@ -143,16 +139,22 @@ const syncPort = 8848
 
 var syncGroup = netip.AddrFrom4([4]byte{224, 0, 0, 81})
 
-func (w *world) syncFiltered(d *machine, r *topology.Resource, b *topology.IPVS) {
-	for _, sync := range b.Sync {
-		if sync.Role != "backup" {
-			continue
+// syncFiltered looks at the packets that a backup hears of its master.
+func (w *world) syncFiltered() {
+	for _, name := range w.names {
+		m := w.hosts[name]
+		for _, r := range m.syncs {
+			for _, sync := range r.Body.(*topology.IPVS).Sync {
+				if sync.Role != "backup" {
+					continue
+				}
+				p := packet{syncGroup, protoUDP, cmp.Or(sync.Port, syncPort)}
+				if sync.Group.IsValid() {
+					p.to = sync.Group
+				}
+				w.filter(m, "input", p, r.Path, fmt.Sprintf("the connections that the sync daemon's master tells it (UDP port %d)", p.port), rangeOf(r, "sync.backup"))
+			}
 		}
-		p := packet{syncGroup, protoUDP, cmp.Or(sync.Port, syncPort)}
-		if sync.Group.IsValid() {
-			p.to = sync.Group
-		}
-		w.filter(d, "input", p, r.Path, fmt.Sprintf("the connections that the sync daemon's master tells it (UDP port %d)", p.port), rangeOf(r, "sync.backup"))
 	}
 }
 

@@ -144,15 +144,9 @@ func (w *world) quiescence(s *service) {
 			drained(rs.Name, s.serverRange(rs, "weight"))
 		}
 	}
-	id := s.id()
-	for _, c := range w.changes[s.director.host.Name] {
-		before, ok := c.Before.(state.Destination)
-		after, still := c.After.(state.Destination)
-		if ok && still && before.Service == id && before.Weight > 0 && after.Weight == 0 {
-			name := netip.AddrPortFrom(before.Address, before.Port).String()
-			if !slices.ContainsFunc(s.servers, func(rs server) bool { return rs.Address == before.Address && rs.Port == before.Port }) {
-				drained(name, s.resource.Range)
-			}
+	for _, d := range w.drained[identity{s.director.host.Name, s.id()}] {
+		if !slices.ContainsFunc(s.servers, func(rs server) bool { return rs.Address == d.Address && rs.Port == d.Port }) {
+			drained(netip.AddrPortFrom(d.Address, d.Port).String(), s.resource.Range)
 		}
 	}
 }
@@ -170,17 +164,13 @@ func (w *world) families(s *service) {
 	if i < 0 {
 		return
 	}
-	for _, r := range s.director.resources {
-		b, ok := r.Body.(*topology.IPVS)
-		if !ok || len(b.Sync) == 0 {
-			continue
-		}
+	for _, r := range s.director.syncs {
 		rs := s.servers[i]
 		w.report(finding{id: "LVS021", host: s.director.host.Name, object: s.serverPath(rs),
 			summary: "Mixed address families beside a sync daemon",
 			detail: fmt.Sprintf("Real server %s is not %s as its service is, and the protocol of the sync daemon cannot say so: the kernel refuses the two together. Take the sync daemon off %s, or give the real server an address of the service's family.",
 				rs.Address, s.Family, s.director.host.Name),
-			at: []topology.Range{s.serverRange(rs, "address", "host"), rangeOf(r, "sync."+b.Sync[0].Role)}})
+			at: []topology.Range{s.serverRange(rs, "address", "host"), rangeOf(r, "sync."+r.Body.(*topology.IPVS).Sync[0].Role)}})
 		return
 	}
 }

@@ -25,7 +25,14 @@ type world struct {
 	masqueraded map[connection]map[netip.Addr]bool
 	changes     map[string][]Change       // by host
 	management  map[netip.Addr][]*machine // by address; see managed
+	drained     map[identity][]state.Destination
 	found       topology.Diagnostics
+}
+
+// identity is a virtual service of a host.
+type identity struct {
+	host string
+	id   state.ServiceID
 }
 
 // service is a virtual service of a director.
@@ -58,7 +65,7 @@ type holder struct {
 
 func newWorld(in Input) *world {
 	w := &world{hosts: map[string]*machine{}, vips: map[netip.Addr]bool{}, holders: map[netip.Addr][]holder{},
-		masqueraded: map[connection]map[netip.Addr]bool{}, changes: map[string][]Change{}}
+		masqueraded: map[connection]map[netip.Addr]bool{}, changes: map[string][]Change{}, drained: map[identity][]state.Destination{}}
 	declared := map[string][]*topology.Resource{}
 	retired := map[string]bool{}
 	for _, h := range in.Topology.Hosts {
@@ -71,6 +78,11 @@ func newWorld(in Input) *world {
 	}
 	for _, c := range in.Changes {
 		w.changes[c.Host] = append(w.changes[c.Host], c)
+		before, ok := c.Before.(state.Destination)
+		if after, still := c.After.(state.Destination); ok && still && before.Weight > 0 && after.Weight == 0 {
+			id := identity{c.Host, before.Service}
+			w.drained[id] = append(w.drained[id], before)
+		}
 	}
 	for _, h := range in.Topology.Hosts {
 		var observed *Host
@@ -117,6 +129,10 @@ func (w *world) declare(m *machine, retired map[string]bool) {
 			}
 			for _, to := range b.To {
 				w.masqueraded[c][to] = true
+			}
+		case *topology.IPVS:
+			if len(b.Sync) > 0 {
+				m.syncs = append(m.syncs, r)
 			}
 		case *topology.VirtualService:
 			s := &service{VirtualService: b, resource: r, director: m}
@@ -180,8 +196,9 @@ type machine struct {
 	links     map[string]state.Link
 	declared  map[string]*topology.Resource // sysctls, by name
 	sysctls   map[string]string
-	routes    map[int]routes // by table
-	rules     []rule         // sorted by priority
+	routes    map[int]routes       // by table
+	rules     []rule               // sorted by priority
+	syncs     []*topology.Resource // that declare sync daemons
 	used      map[state.Key]bool
 }
 

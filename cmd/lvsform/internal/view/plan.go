@@ -141,10 +141,11 @@ var words = map[planner.Action]string{
 }
 
 var hazardWords = map[planner.Hazard]string{
-	planner.HazardExistedBefore: "it was there before lvsform",
-	planner.HazardUnverified:    "its host is not managed, so nothing checks that it is ready for traffic",
-	planner.HazardConnections:   "connections through it end",
-	planner.HazardChangedByHand: "it was changed by hand, so it is left alone",
+	planner.HazardExistedBefore:  "it was there before lvsform",
+	planner.HazardUnverified:     "its host is not managed, so nothing checks that it is ready for traffic",
+	planner.HazardConnections:    "connections through it end",
+	planner.HazardRefusesClients: "its scheduler has no way to choose another server, so the clients that it maps to this one are refused meanwhile",
+	planner.HazardChangedByHand:  "it was changed by hand, so it is left alone",
 }
 
 func hazardText(hazards []planner.Hazard) string {
