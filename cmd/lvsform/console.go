@@ -78,10 +78,8 @@ func (c *cli) talk(config *hcl.Config) (err error) {
 		io.Reader
 		io.Writer
 	}{c.stdin, c.stdout}, "> ")
-	if width, height, err := term.GetSize(int(c.stdout.Fd())); err == nil {
-		_ = t.SetSize(width, height) // lines then wrap where the screen does
-	}
 	for {
+		_ = t.SetSize(terminalSize(c.stdout)) // lines wrap where the screen does
 		text, err := t.ReadLine()
 		if errors.Is(err, io.EOF) { // Ctrl-D or Ctrl-C
 			_, err = fmt.Fprintln(c.stdout, "\r")
