@@ -20,6 +20,7 @@ func (s *scene) prove(live func(*scene)) {
 	s.serve()
 	s.wantAnswers()
 	s.wantNoChanges()
+	s.wantNoFindings()
 	live(s)
 	s.destroy()
 	s.wantAsBefore(before)
