@@ -161,6 +161,9 @@ func TestReadLockReadsWhatFormatWrites(t *testing.T) {
 	if diff := cmp.Diff(want, got); diff != "" || len(diags) > 0 {
 		t.Errorf("the lock differs (-want +got):\n%s%+v", diff, diags)
 	}
+	if formatted, diags := Format(sources.LockFile, want.Format()); string(formatted) != string(want.Format()) || len(diags) > 0 {
+		t.Errorf("lvsform fmt would write it otherwise:\n%s%+v", formatted, diags)
+	}
 	twice := append(want.Format(), want.Format()...)
 	writeFile(t, filepath.Join(dir, sources.LockFile), twice)
 	_, diags = ReadLock(dir)

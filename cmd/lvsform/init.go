@@ -79,10 +79,17 @@ func (i *initializer) modules(ctx context.Context) error {
 	}
 }
 
+// maxRepositories keeps modules that call ever more modules from going on for
+// ever.
+const maxRepositories = 200
+
 // bring sees to it that the files of a repository are there, once.
 func (i *initializer) bring(ctx context.Context, r origin.Repository) error {
 	if _, done := i.lock.Find(r); done {
 		return nil
+	}
+	if len(i.lock.Pins) == maxRepositories {
+		return fmt.Errorf("%s: the configuration and its modules call more than %d repositories", r, maxRepositories)
 	}
 	pin, pinned := i.old.Find(r)
 	moving := i.upgrade && !origin.IsCommit(r.Ref)

@@ -111,6 +111,26 @@ func TestTableRefuses(t *testing.T) {
 	}
 }
 
+// What a configuration says must not depend on a network or on other programs,
+// whatever the libraries underneath could do.
+func TestLoadingAndPlanningRunNothing(t *testing.T) {
+	cmd := exec.Command("go", "list", "-deps", "./hcl", "./planner")
+	cmd.Dir = "../.."
+	out, err := cmd.Output()
+	if err != nil {
+		t.Fatalf("go list: %v", err)
+	}
+	deps := strings.Fields(string(out))
+	if !slices.Contains(deps, module+"hcl") {
+		t.Fatal("go list does not name hcl")
+	}
+	for _, refused := range []string{"os/exec", "net", "net/http"} {
+		if slices.Contains(deps, refused) {
+			t.Errorf("hcl or planner come to %s", refused)
+		}
+	}
+}
+
 // refuse says why a package may not import another, or "".
 func refuse(from, imported string) string {
 	room := roomOf(strings.TrimPrefix(from, module))

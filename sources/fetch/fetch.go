@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"regexp"
 	"time"
 
 	"github.com/lvsform/lvsform/sources"
@@ -99,6 +100,9 @@ func (f *Fetcher) fetch(ctx context.Context, r sources.Repository, want sources.
 
 // prepare makes the folder of modules, which version control is to ignore.
 func prepare(modules string) error {
+	if err := own(modules); err != nil {
+		return err
+	}
 	if err := os.MkdirAll(modules, 0o755); err != nil {
 		return err
 	}
@@ -109,6 +113,22 @@ func prepare(modules string) error {
 	return os.WriteFile(ignore, []byte("*\n"), 0o644)
 }
 
+// own refuses folders that are symbolic links: a configuration from elsewhere
+// could have us write and remove files in any place.
+func own(modules string) error {
+	for _, dir := range []string{filepath.Dir(modules), modules} {
+		info, err := os.Lstat(dir)
+		switch {
+		case errors.Is(err, fs.ErrNotExist):
+		case err != nil:
+			return err
+		case !info.IsDir():
+			return fmt.Errorf("%s is no folder but a link or a file: remove it", dir)
+		}
+	}
+	return nil
+}
+
 // replace puts a folder in the place of another, if there is one.
 func replace(place, with, old string) error {
 	if err := os.Rename(place, old); err != nil && !errors.Is(err, fs.ErrNotExist) {
@@ -117,9 +137,15 @@ func replace(place, with, old string) error {
 	return os.Rename(with, place)
 }
 
+// ours are the names of folders that this package makes.
+var ours = regexp.MustCompile(`^(\.fetch-[0-9]+|[A-Za-z0-9][A-Za-z0-9_-]*-[0-9a-f]{12})$`)
+
 // Prune removes what no pin of the lock needs any more.
 func (f *Fetcher) Prune(lock sources.Lock) error {
 	modules := f.modules()
+	if err := own(modules); err != nil {
+		return err
+	}
 	list, err := os.ReadDir(modules)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
@@ -132,7 +158,7 @@ func (f *Fetcher) Prune(lock sources.Lock) error {
 		keep[p.Folder()] = true
 	}
 	for _, e := range list {
-		if keep[e.Name()] {
+		if keep[e.Name()] || !ours.MatchString(e.Name()) {
 			continue
 		}
 		if err := os.RemoveAll(filepath.Join(modules, e.Name())); err != nil {

@@ -309,6 +309,40 @@ func TestFetchEndsWithItsContext(t *testing.T) {
 	}
 }
 
+// A configuration that brings .lvsform as a link must not have files of others
+// removed.
+func TestFetchTouchesNoLinkedFolder(t *testing.T) {
+	o := newOrigin(t)
+	o.commit(map[string]string{"main.hcl": "x"})
+	for _, link := range []string{".lvsform", ".lvsform/modules"} {
+		dir, other := t.TempDir(), t.TempDir()
+		precious := filepath.Join(other, "modules", "mine-0123456789ab")
+		if err := os.MkdirAll(precious, 0o755); err != nil {
+			t.Fatal(err)
+		}
+		target := other
+		if link != ".lvsform" {
+			target = filepath.Join(other, "modules")
+			if err := os.Mkdir(filepath.Join(dir, ".lvsform"), 0o755); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := os.Symlink(target, filepath.Join(dir, link)); err != nil {
+			t.Fatal(err)
+		}
+		f := New(dir, os.Environ())
+		if _, err := f.Fetch(t.Context(), o.repository("main"), sources.Pin{}); err == nil || !strings.Contains(err.Error(), "remove it") {
+			t.Errorf("%s: fetch: %v", link, err)
+		}
+		if err := f.Prune(sources.Lock{}); err == nil || !strings.Contains(err.Error(), "remove it") {
+			t.Errorf("%s: prune: %v", link, err)
+		}
+		if _, err := os.Stat(precious); err != nil {
+			t.Errorf("%s: %v", link, err)
+		}
+	}
+}
+
 func TestPruneRemovesWhatIsNotPinned(t *testing.T) {
 	o := newOrigin(t)
 	o.commit(map[string]string{"main.hcl": "x"})
@@ -322,11 +356,14 @@ func TestPruneRemovesWhatIsNotPinned(t *testing.T) {
 	if _, err := f.Fetch(t.Context(), o.repository("v1"), sources.Pin{}); err != nil {
 		t.Fatal(err)
 	}
+	if err := os.Mkdir(filepath.Join(dir, ".lvsform", "modules", "mine"), 0o755); err != nil {
+		t.Fatal(err)
+	}
 	if err := f.Prune(sources.Lock{Pins: []sources.Pin{keep}}); err != nil {
 		t.Fatal(err)
 	}
 	left, err := os.ReadDir(filepath.Join(dir, ".lvsform", "modules"))
-	if err != nil || len(left) != 1 || left[0].Name() != keep.Folder() {
+	if err != nil || len(left) != 2 || left[0].Name() != keep.Folder() || left[1].Name() != "mine" {
 		t.Errorf("left are %v, %v", left, err)
 	}
 	if err := New(t.TempDir(), nil).Prune(sources.Lock{}); err != nil {

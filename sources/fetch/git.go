@@ -35,7 +35,6 @@ var settings = []string{
 	"-c", "advice.detachedHead=false",
 	"-c", "init.templateDir=",
 	"-c", "init.defaultBranch=main",
-	"-c", "protocol.version=2",
 }
 
 // elsewhere are the variables that would lead git to another repository, or
