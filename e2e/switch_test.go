@@ -5,6 +5,7 @@ package e2e
 import (
 	"context"
 	"errors"
+	"fmt"
 	"strings"
 	"testing"
 
@@ -112,7 +113,7 @@ func changeModes(t *testing.T, config, target string) {
 			s.must(2, "plan", "--detailed-exitcode")
 			a := s.meanwhile(target, s.apply)
 			if len(a.Failures) > 0 || len(a.By) == 0 {
-				t.Errorf("%d of %d requests failed: %v", len(a.Failures), len(a.By), a.Failures)
+				t.Errorf("%d of %d requests failed: %v\n%s", len(a.Failures), len(a.By), a.Failures, around(a.By))
 			}
 			s.wantAnswers()
 			s.wantNoChanges()
@@ -121,6 +122,17 @@ func changeModes(t *testing.T, config, target string) {
 	}
 	s.destroy()
 	s.wantAsBefore(before)
+}
+
+// around shows who answered before and after each request that nobody answered.
+func around(by []string) string {
+	var b strings.Builder
+	for i, who := range by {
+		if who == "" {
+			fmt.Fprintf(&b, "request %d: %q\n", i, by[max(0, i-6):min(len(by), i+7)])
+		}
+	}
+	return b.String()
 }
 
 // wantLike expects every host as it was in another life, but for what lvsform
