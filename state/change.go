@@ -69,18 +69,25 @@ func Diff(live, want Objects) []Change {
 
 // sortByKey orders a list in place; keys are made once, not at each comparison.
 func sortByKey[T interface{ Key() Key }](list []T) {
-	type keyed struct {
-		key  Key
-		item T
-	}
-	with := make([]keyed, len(list))
+	keys := make([]Key, len(list))
 	for i, item := range list {
-		with[i] = keyed{item.Key(), item}
+		keys[i] = item.Key()
 	}
-	slices.SortFunc(with, func(a, b keyed) int { return a.key.Compare(b.key) })
-	for i, k := range with {
-		list[i] = k.item
+	sorted := make([]T, len(list))
+	for i, at := range order(keys) {
+		sorted[i] = list[at]
 	}
+	copy(list, sorted)
+}
+
+// order returns the places of the keys in their order.
+func order(keys []Key) []int {
+	places := make([]int, len(keys))
+	for i := range places {
+		places[i] = i
+	}
+	slices.SortFunc(places, func(a, b int) int { return keys[a].Compare(keys[b]) })
+	return places
 }
 
 // Objects are the objects of one host.
@@ -125,4 +132,10 @@ func (os Objects) keys() []Key {
 }
 
 // Sort orders the objects by key, in place.
-func (os Objects) Sort() { sortByKey(os) }
+func (os Objects) Sort() {
+	sorted := make(Objects, len(os))
+	for i, at := range order(os.keys()) {
+		sorted[i] = os[at]
+	}
+	copy(os, sorted)
+}

@@ -11,8 +11,8 @@ import (
 
 // The budgets: an agent travels to every host over links of any kind.
 const (
-	agentBudget = 4 << 20
-	cliBudget   = 25 << 20
+	agentBudget = 4_000_000
+	cliBudget   = 25_000_000
 )
 
 func TestBinariesKeepToTheirBudget(t *testing.T) {
