@@ -100,8 +100,15 @@ func (s *size) add(v cty.Value, depth int) string {
 			return fmt.Sprintf("A number may have %d digits.", maxExponent)
 		}
 		return ""
-	case ty.IsMapType() || ty.IsObjectType():
+	case ty.IsObjectType():
 		s.addUnify(v)
+		for name := range ty.AttributeTypes() {
+			s.bytes += len(name)
+			if msg := s.add(v.GetAttr(name), depth+1); msg != "" {
+				return msg
+			}
+		}
+	case ty.IsMapType():
 		for name, e := range v.AsValueMap() {
 			s.bytes += len(name)
 			if msg := s.add(e, depth+1); msg != "" {

@@ -211,7 +211,7 @@ func (o *object) block(name string) *object {
 func bodyVariables(node dynblock.WalkVariablesNode, s *schema) []hcl.Traversal {
 	plain := *s
 	plain.meta = nil
-	vars, children := node.Visit(plain.body())
+	vars, children := node.Visit(plain.build())
 	for _, c := range children {
 		if n, ok := s.blocks[c.BlockTypeName]; ok {
 			vars = append(vars, bodyVariables(c.Node, n.schema)...)
@@ -225,7 +225,7 @@ func (m *module) inspect(b *block, s *schema, x *expansion) {
 	m.context(bodyVariables(dynblock.WalkVariables(b.body), s), x)
 	plain := s.body()
 	extended := *plain
-	extended.Blocks = append(extended.Blocks, hcl.BlockHeaderSchema{Type: "dynamic", LabelNames: []string{"type"}})
+	extended.Blocks = append(slices.Clip(extended.Blocks), hcl.BlockHeaderSchema{Type: "dynamic", LabelNames: []string{"type"}})
 	_, diags := b.body.Content(&extended)
 	m.l.r.takeContent(diags, plain)
 }

@@ -27,10 +27,19 @@ type schema struct {
 	blocks map[string]nested
 	// meta are the arguments that say how many instances there are and how
 	// they are ordered. They are not evaluated with the others.
-	meta []string
+	meta  []string
+	built *hcl.BodySchema // what body returns, once it was asked
 }
 
+// body returns the schema as the library takes it. It must not be changed.
 func (s *schema) body() *hcl.BodySchema {
+	if s.built == nil {
+		s.built = s.build()
+	}
+	return s.built
+}
+
+func (s *schema) build() *hcl.BodySchema {
 	out := &hcl.BodySchema{}
 	for _, name := range slices.Sorted(maps.Keys(s.attrs)) {
 		out.Attributes = append(out.Attributes, hcl.AttributeSchema{Name: name, Required: s.attrs[name].required})
