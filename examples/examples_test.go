@@ -57,13 +57,13 @@ var want = map[string]map[string]state.Objects{
 	},
 	"tun-multisite": {
 		"dir1": director("192.0.2.100", "wrr", "tun", "198.51.100.11 2", "203.0.113.12 1"),
-		"rs1":  tunServer("192.0.2.100"),
-		"rs2":  tunServer("192.0.2.100"),
+		"rs1":  slices.Concat(tunServer("192.0.2.100"), answers("192.0.2.100", "198.51.100.1", "eth0", 100)),
+		"rs2":  slices.Concat(tunServer("192.0.2.100"), answers("192.0.2.100", "203.0.113.1", "eth0", 100)),
 	},
 	"policy-routing": {
 		"dir1": director("192.0.2.100", "rr", "tun", "198.51.100.11 1", "203.0.113.12 1"),
-		"rs1":  slices.Concat(tunServer("192.0.2.100"), answers("192.0.2.100", "198.51.100.1")),
-		"rs2":  slices.Concat(tunServer("192.0.2.100"), answers("192.0.2.100", "203.0.113.1")),
+		"rs1":  slices.Concat(tunServer("192.0.2.100"), answers("192.0.2.100", "198.51.100.1", "eth1", 20)),
+		"rs2":  slices.Concat(tunServer("192.0.2.100"), answers("192.0.2.100", "203.0.113.1", "eth1", 20)),
 	},
 	"fullnat": {
 		"dir1": slices.Concat(
@@ -174,10 +174,10 @@ func tunServer(vip string) state.Objects {
 }
 
 // answers are what makes answers from the VIP take a router of their own.
-func answers(vip, router string) state.Objects {
+func answers(vip, router, device string, table int) state.Objects {
 	return state.Objects{
-		state.Rule{Family: "ipv4", Priority: 20, From: hostPrefix(vip), Table: 20},
-		state.Route{To: netip.MustParsePrefix("0.0.0.0/0"), Table: 20, Via: netip.MustParseAddr(router), Device: "eth1", Scope: "global", AdvMSS: 1440}}
+		state.Rule{Family: "ipv4", Priority: table, From: hostPrefix(vip), Table: table},
+		state.Route{To: netip.MustParsePrefix("0.0.0.0/0"), Table: table, Via: netip.MustParseAddr(router), Device: device, Scope: "global", AdvMSS: 1440}}
 }
 
 func masquerades(vip string, servers ...string) state.Objects {

@@ -63,4 +63,3 @@ func (c *cli) explainCheck(given string) error {
 	c.print(func(w io.Writer) { c.style(c.stdout).Check(w, k, width) })
 	return nil
 }
-

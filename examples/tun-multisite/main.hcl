@@ -36,18 +36,16 @@ module "web" {
   scheduler = "wrr"
 
   # Packets grow by 20 bytes on their way to a real server. Where a filter
-  # swallows the ICMP messages about that, uploads hang; then clients have to be
-  # asked for smaller segments, on a route that only answers from the VIP take:
-  #
-  #   advmss       = 1440
-  #   real_servers = { rs1 = { host = host.rs1, gateway = "198.51.100.1" }, … }
+  # swallows the ICMP messages about that, uploads hang, so clients are asked for
+  # smaller segments: on a route that only answers from the VIP take.
+  advmss = 1440
 
   directors = {
     dir1 = { host = host.dir1, device = "eth0" }
   }
   real_servers = {
-    rs1 = { host = host.rs1, weight = 2 }
-    rs2 = { host = host.rs2, weight = 1 }
+    rs1 = { host = host.rs1, weight = 2, gateway = "198.51.100.1" }
+    rs2 = { host = host.rs2, weight = 1, gateway = "203.0.113.1" }
   }
 }
 

@@ -23,7 +23,7 @@ func route(to, via string) state.Route {
 	case r.Via.Is4():
 		r.To = netip.MustParsePrefix("0.0.0.0/0")
 	default:
-		r.To = netip.MustParsePrefix("::/0")
+		r.To, r.Metric = netip.MustParsePrefix("::/0"), 1024
 	}
 	if r.Via.Is4() {
 		r.Scope = "global"

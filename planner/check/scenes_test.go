@@ -292,6 +292,11 @@ func shown(t testing.TB, config string, ds topology.Diagnostics) []string {
 func observed(t testing.TB, config string) map[string]planner.Live {
 	t.Helper()
 	topo, _ := judge(t, config, nil)
+	return reported(topo)
+}
+
+// reported is what freshly installed hosts of a topology report.
+func reported(topo *topology.Topology) map[string]planner.Live {
 	live := map[string]planner.Live{}
 	for name, names := range planner.Queries(topo) {
 		h := topo.Host(name)

@@ -237,8 +237,17 @@ func (m *machine) describe() {
 		if r, ok := m.host.Attributes["gateway"]; ok {
 			at = r
 		}
-		m.route(state.TableMain, route{to: everywhere(via), via: via, at: at})
+		m.route(state.TableMain, route{to: everywhere(via), via: via, metric: defaultMetric(via), at: at})
 	}
+}
+
+// defaultMetric is that of a route that does not say; for IPv6 it is
+// IP6_RT_PRIO_USER of linux/ipv6_route.h.
+func defaultMetric(a netip.Addr) int {
+	if a.Is4() {
+		return 0
+	}
+	return 1024
 }
 
 func everywhere(a netip.Addr) netip.Prefix {
@@ -306,12 +315,11 @@ func (m *machine) overlay(r *topology.Resource) {
 	case *topology.Address:
 		m.overlayAddress(r, b)
 	case *topology.Route:
-		n := route{to: b.To.Masked(), via: b.Via, device: b.Device, advmss: b.AdvMSS, mtu: b.MTU, resource: r, at: r.Range}
-		switch {
-		case b.Metric != nil:
+		n := route{to: b.To.Masked(), via: b.Via, device: b.Device, advmss: b.AdvMSS, mtu: b.MTU, resource: r,
+			at: rangeOf(r, "via", "device")}
+		n.metric = defaultMetric(b.To.Addr())
+		if b.Metric != nil {
 			n.metric = *b.Metric
-		case b.To.Addr().Is6():
-			n.metric = 1024 // IP6_RT_PRIO_USER of linux/ipv6_route.h
 		}
 		m.declareRoute(cmp.Or(b.Table, state.TableMain), n)
 	case *topology.Rule:
