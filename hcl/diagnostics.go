@@ -147,7 +147,7 @@ func (r *reporter) finish() topology.Diagnostics {
 	exhausted := false
 	var out topology.Diagnostics
 	for _, d := range r.found {
-		d.Summary, d.Detail = blot(d.Summary, words), blot(d.Detail, words)
+		d.Summary, d.Detail = printable(blot(d.Summary, words)), printable(blot(d.Detail, words))
 		k := key{check: d.Check, summary: d.Summary, detail: d.Detail}
 		if d.Range != nil {
 			k.where = d.Range.String()
@@ -244,7 +244,7 @@ func (r *reporter) line(rng topology.Range) string {
 // printable shows control characters instead of sending them to a terminal.
 func printable(s string) string {
 	return strings.Map(func(c rune) rune {
-		if c != '\t' && (c < ' ' || c == 0x7f || c >= 0x80 && c < 0xa0) {
+		if c != '\t' && c != '\n' && misleads(c) {
 			return '�'
 		}
 		return c

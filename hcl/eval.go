@@ -177,7 +177,7 @@ func quoteText(s string) string {
 			b.WriteString(`\r`)
 		case c == '\t':
 			b.WriteString(`\t`)
-		case isControl(c) || c >= 0x202a && c <= 0x202e || c >= 0x2066 && c <= 0x2069:
+		case misleads(c):
 			fmt.Fprintf(&b, `\u%04x`, c)
 		case (c == '$' || c == '%') && strings.HasPrefix(s[i+1:], "{"):
 			b.WriteRune(c)

@@ -154,8 +154,8 @@ func (m *module) expandEach(attr *hcl.Attribute) *expansion {
 			return x
 		}
 		text := key.AsString()
-		if strings.ContainsFunc(text, func(c rune) bool { return c < ' ' || c == 0x7f }) || len(text) > 255 {
-			m.l.r.error(attr.Expr.Range(), "Invalid for_each key", "%q cannot be a key: a key has at most 255 characters and no control characters.", text)
+		if strings.ContainsFunc(text, misleads) || len(text) > 255 {
+			m.l.r.error(attr.Expr.Range(), "Invalid for_each key", "%q cannot be a key: a key has at most 255 characters and no control characters.", clip(text))
 			x.bad = true
 			return x
 		}

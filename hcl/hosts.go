@@ -56,7 +56,7 @@ func (o *object) hostOf(path, name string) *topology.Host {
 	if name := o.text("name"); name != "" {
 		h.Name = name
 	}
-	if o.vals["name"] != cty.NilVal && (h.Name != o.text("name") || len(h.Name) > 255 || strings.ContainsFunc(h.Name, isControl)) {
+	if o.vals["name"] != cty.NilVal && (h.Name != o.text("name") || len(h.Name) > 255 || strings.ContainsFunc(h.Name, misleads)) {
 		o.fail("name", "Invalid host name", "A host's name has from 1 to 255 characters and no control characters.")
 	}
 	for _, i := range o.blocks["interface"] {
@@ -72,6 +72,12 @@ func (o *object) hostOf(path, name string) *topology.Host {
 }
 
 func isControl(c rune) bool { return c < ' ' || c >= 0x7f && c < 0xa0 }
+
+// misleads tells whether a character makes a terminal show other text than
+// there is: control characters, and those that turn the direction of writing.
+func misleads(c rune) bool {
+	return isControl(c) || c >= 0x202a && c <= 0x202e || c >= 0x2066 && c <= 0x2069 || c == '\ufffd'
+}
 
 func (o *object) interfaceOf() topology.Interface {
 	i := topology.Interface{Name: o.label, Range: toRange(o.header)}

@@ -2,6 +2,7 @@ package hcl
 
 import (
 	"math"
+	"strings"
 
 	"github.com/lvsform/lvsform/topology"
 )
@@ -9,8 +10,8 @@ import (
 // realServer reads one real server of a service.
 func (o *object) realServer(s *topology.VirtualService, forward string) topology.RealServer {
 	r := topology.RealServer{Name: o.label, Weight: 1, Forward: o.choice("forward", "nat", "dr", "tun"), Port: s.Port, Range: toRange(o.header)}
-	if r.Name == "" || len(r.Name) > 255 {
-		o.l.r.error(o.header, "Invalid real server name", "A real server's name has from 1 to 255 characters.")
+	if r.Name == "" || len(r.Name) > 255 || strings.ContainsFunc(r.Name, misleads) {
+		o.l.r.error(o.header, "Invalid real server name", "A real server's name has from 1 to 255 characters and no control characters, unlike %q.", clip(r.Name))
 		o.bad["name"] = true
 	}
 	if r.Forward == "" {
