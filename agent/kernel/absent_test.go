@@ -6,6 +6,7 @@ import (
 	"os"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -23,10 +24,13 @@ func TestReadLoadsNoModule(t *testing.T) {
 	before, _ := os.ReadFile("/proc/modules")
 	_, err := k.Read(txn.Query{
 		Sysctls: []string{"net.ipv4.ip_forward", "net.ipv4.vs.conntrack", "net.ipv4.conf.tunl0.rp_filter"},
-		Modules: []string{"ip_vs", "ipip", "nosuchmodule"}, Network: true, IPVS: true,
+		Modules: []string{"ip_vs", "ipip", "fou", "nf_tables", "nosuchmodule"}, Network: true, NFT: true, IPVS: true,
 	})
 	if err != nil {
 		t.Fatal(err)
+	}
+	if _, err := k.Facts(); err != nil {
+		t.Error(err)
 	}
 	if err := k.Announce(address("tunl0", "192.0.2.1/32")); err != nil {
 		t.Error(err)
@@ -50,7 +54,25 @@ func TestLoadsWhatIsAbsent(t *testing.T) {
 	enter(t, plainHost)
 	k := kernel.New()
 	defer k.Close()
-	must(t, k, found(t, k, director())...)
+	steps := director()
+	sized := state.Module{Name: "ip_vs", Parameters: "conn_tab_bits=10"}
+	steps[0] = step(nil, sized)
+	steps = append(steps, step(nil, state.Timeouts{TCP: time.Hour}))
+	steps = found(t, k, steps)
+	absent := steps[0].Change.Before == nil // the tests may run more than once
+	if absent {
+		if err := run(k, append(steps[:len(steps):len(steps)], impossible())...); err == nil {
+			t.Error("the impossible was made")
+		}
+		if have := live(t, k, state.Timeouts{}.Key()); have != state.Object(state.DefaultTimeouts) {
+			t.Errorf("after a rollback the timeouts are %v", have)
+		}
+		if have := live(t, k, sized.Key()); have != state.Object(sized) {
+			t.Errorf("the module is loaded as %v", have)
+		}
+		steps = found(t, k, director())
+	}
+	must(t, k, steps...)
 	link := live(t, k, state.Link{Name: "tunl0"}.Key()).(state.Link)
 	if !link.Fallback || !link.Up.Value || link.MTU.Value != 1450 {
 		t.Errorf("tunl0 is %+v", link)

@@ -5,9 +5,12 @@ package module
 import (
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/lvsform/lvsform/state"
 )
 
 func TestTreeFilesNameModules(t *testing.T) {
@@ -32,6 +35,14 @@ func TestUnknownModulesAreMissing(t *testing.T) {
 	}
 	if diff := cmp.Diff([]string{"../../etc", "no_such_module"}, missing); diff != "" || len(there) > 0 {
 		t.Errorf("%v, %s", there, diff)
+	}
+}
+
+func TestRefusesParametersThatAreNone(t *testing.T) {
+	for _, text := range []string{"conn_tab_bits", "-r=1", "a=", "a=b;c", "install=../x", "=1"} {
+		if err := load(state.Module{Name: "no_such_module", Parameters: text}); err == nil || !strings.Contains(err.Error(), "NAME=VALUE") {
+			t.Errorf("%q: %v", text, err)
+		}
 	}
 }
 
