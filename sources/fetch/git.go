@@ -97,7 +97,10 @@ func explain(ctx context.Context, err error, complaint *bounded) error {
 	}
 	var lines []string
 	for line := range strings.Lines(complaint.String()) {
-		line = strings.TrimSpace(printable(line))
+		line = strings.TrimSuffix(strings.TrimSpace(printable(line)), ".")
+		if line == "Please make sure you have the correct access rights" {
+			break // what the lines before said already
+		}
 		if line != "" && !strings.HasPrefix(line, "hint:") {
 			lines = append(lines, line)
 		}
