@@ -15,6 +15,9 @@ import (
 // its service does not say.
 const DefaultDrainTimeout = 30 * time.Second
 
+// momentary is the drain of a service that wants none, where there must be one.
+const momentary = time.Millisecond
+
 // drains puts before each destination that goes, or that changes between NAT and
 // another way of forwarding, a change that takes new connections from it. One
 // that is given the weight 0 is drained by that. A service that goes as a whole
@@ -47,7 +50,7 @@ func (b *builder) drains() {
 			drained := d
 			drained.Weight = 0
 			drains = append(drains, Change{ID: c.Host + ":drain " + d.Key().String(), Addresses: c.Addresses, Host: c.Host,
-				Action: Update, Before: d, After: drained, Drain: max(timeout, time.Millisecond)})
+				Action: Update, Before: d, After: drained, Drain: max(timeout, momentary)})
 			c.Before = drained
 		case stays && c.Action == Update && d.Weight > 0 && after.Weight == 0:
 			c.Drain = timeout

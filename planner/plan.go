@@ -242,6 +242,16 @@ func (p *Plan) summarise() {
 	p.Summary.Hosts = len(hosts)
 }
 
+// DrainFor gives every drain another time; one that is to be skipped still
+// takes the new connections away.
+func (p *Plan) DrainFor(d time.Duration) {
+	for i := range p.Changes {
+		if p.Changes[i].Drain > 0 {
+			p.Changes[i].Drain = max(d, momentary)
+		}
+	}
+}
+
 // Redacted returns a copy for showing: sensitive values marshal as null, and the
 // observed objects and renamed claims, which may hold them, are left out.
 func (p *Plan) Redacted() *Plan {

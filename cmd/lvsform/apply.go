@@ -8,6 +8,7 @@ import (
 	"io"
 	"os"
 	"strings"
+	"time"
 
 	"github.com/lvsform/lvsform/apply"
 	"github.com/lvsform/lvsform/cmd/lvsform/internal/view"
@@ -75,6 +76,16 @@ func (c *cli) applyFlags(cmd *cobra.Command) {
 	c.connectFlags(f)
 	c.selectFlags(f)
 	f.BoolVar(&c.flags.autoApprove, "auto-approve", false, "do not ask")
+	f.Func("drain-timeout", "how long connections of drained real servers get to end, `D` like 30s or 5m, whatever their services say", func(text string) error {
+		d, err := time.ParseDuration(text)
+		if err != nil || d < 0 {
+			return errors.New("want a time like 30s or 5m")
+		}
+		c.flags.drainTimeout = &d
+		return nil
+	})
+	f.IntVar(&c.flags.maxRemovals, "max-removals", -1, "refuse a plan that removes more than `N` objects")
+	f.Lookup("max-removals").DefValue = "0" // what is not limited needs no default in the help
 	f.BoolVar(&c.flags.json, "json", false, "print what happens as JSON, one object a line; needs --auto-approve or a plan file")
 }
 
@@ -117,6 +128,7 @@ func (c *cli) configurationRun(cmd *cobra.Command, t *topology.Topology, diags t
 	r := &applyRun{c: c, cmd: cmd, machines: topologyMachines(t), topology: t.Name, announce: c.announcePlan}
 	r.source = func(live map[string]planner.Live, errs map[string]error) (*planner.Plan, error) {
 		p := c.build(t, diags, live, errs)
+		c.drainFor(p)
 		r.announce(p)
 		if c.blocking(findings(p)) {
 			return nil, silent(exitError)
@@ -150,6 +162,7 @@ func (c *cli) applyFile(cmd *cobra.Command, file string) error {
 		if differences := p.Stale(live); len(differences) > 0 {
 			return nil, staleError(p, differences)
 		}
+		c.drainFor(p)
 		c.announcePlan(p)
 		return p, nil
 	}
@@ -193,6 +206,9 @@ func (r *applyRun) run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	if err := c.tooMany(p); err != nil {
+		return err
+	}
 	if !p.Empty() {
 		if err := c.approve(ctx, p); err != nil {
 			return err
@@ -201,6 +217,22 @@ func (r *applyRun) run(ctx context.Context) error {
 	in := newPresence(p, live)
 	report := r.execute(ctx, f, p, in)
 	return r.finish(p, report, r.settle(f, p, in, report))
+}
+
+func (c *cli) drainFor(p *planner.Plan) {
+	if c.flags.drainTimeout != nil {
+		p.DrainFor(*c.flags.drainTimeout)
+	}
+}
+
+// tooMany refuses a plan that removes more than the reader of --max-removals
+// expects.
+func (c *cli) tooMany(p *planner.Plan) error {
+	if c.flags.maxRemovals < 0 || p.Summary.Remove <= c.flags.maxRemovals {
+		return nil
+	}
+	return &hintError{fmt.Errorf("the plan removes %s, and --max-removals allows %d", view.Count(p.Summary.Remove, "object"), c.flags.maxRemovals),
+		"Nothing was changed. Look at what it removes; if that is meant, allow as many."}
 }
 
 // prepare brings every host to the point where its plan can be made: connected,

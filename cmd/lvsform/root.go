@@ -32,6 +32,8 @@ type flags struct {
 	target, exclude []string
 	destroy         bool
 	autoApprove     bool
+	drainTimeout    *time.Duration // nil: each service's own
+	maxRemovals     int            // negative: any number
 	out             string
 	detailed        bool
 	markdown        bool
