@@ -73,6 +73,12 @@ func describe(c Config) string {
 }
 
 func (s *story) tell(ctx context.Context, l *Lab, t *topology.Topology, steps Steps) error {
+	// The servers run before there is a cluster, as they do elsewhere.
+	for _, v := range Services(t) {
+		if err := l.ServeFor(ctx, v); err != nil {
+			return err
+		}
+	}
 	s.title("plan")
 	if _, err := steps.Plan(ctx, l); err != nil {
 		return fmt.Errorf("plan: %w", err)
@@ -103,9 +109,6 @@ func (s *story) tell(ctx context.Context, l *Lab, t *topology.Topology, steps St
 func (s *story) services(ctx context.Context, l *Lab, services []Service) error {
 	var wrong error
 	for _, v := range services {
-		if err := l.ServeFor(ctx, v); err != nil {
-			return err
-		}
 		client := l.Config.ClientFor(v.Address)
 		a, err := l.Request(ctx, client, Requests{Network: v.Protocol, Target: v.Target(), Count: v.Sample()})
 		if err != nil {

@@ -49,4 +49,8 @@ type Verdict struct {
 	// Partial says that the rule matches more than is told here (an
 	// interface, a connection state, a set, …): it may not apply.
 	Partial bool `json:"partial,omitempty"`
+	// Replies says that the rule takes no packet with which another host
+	// begins a connection: only those of connections that are known already,
+	// or those that the host sends to itself.
+	Replies bool `json:"replies,omitempty"`
 }

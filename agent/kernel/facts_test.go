@@ -40,7 +40,7 @@ func TestFiltersAreTold(t *testing.T) {
 			chain c { type filter hook input priority 0; policy drop; iif lo accept; ct state established,related accept
 			tcp dport 22 counter accept comment "ssh"; udp dport { 53, 5060-5061 } accept; tcp dport @web accept; tcp dport 90-99 accept; sctp dport != 9 accept; meta l4proto 112 accept; }; }`,
 			[]state.Filter{{Family: "inet", Table: "t", Chain: "c", Hook: "input", Drops: true, Verdicts: []state.Verdict{
-				{Accept: true, Partial: true}, {Accept: true, Partial: true}, taken(6, ports(22)), taken(17, [][2]uint16{{53, 53}, {5060, 5061}}),
+				{Accept: true, Partial: true, Replies: true}, {Accept: true, Partial: true, Replies: true}, taken(6, ports(22)), taken(17, [][2]uint16{{53, 53}, {5060, 5061}}),
 				taken(6, [][2]uint16{{80, 80}, {443, 443}, {8000, 8100}}), taken(6, [][2]uint16{{90, 99}}),
 				taken(132, [][2]uint16{{0, 8}, {10, 65535}}), taken(112, nil)}}},
 		},
@@ -67,7 +67,7 @@ func TestFiltersAreTold(t *testing.T) {
 			`table ip6 t { chain ssh { ip6 saddr fd00::/8 accept; }
 			chain c { type filter hook input priority 0; policy drop; ct state vmap { established : accept, invalid : drop }; tcp dport vmap { 22 : jump ssh, 80-81 : accept }; }; }`,
 			[]state.Filter{{Family: "ip6", Table: "t", Chain: "c", Hook: "input", Drops: true, Verdicts: []state.Verdict{
-				{Partial: true}, {Accept: true, Partial: true}, {Accept: true, Protocol: 6, Ports: ports(22), Partial: true},
+				{Partial: true}, {Accept: true, Partial: true, Replies: true}, {Accept: true, Protocol: 6, Ports: ports(22), Partial: true},
 				{Accept: true, Protocol: 6, Ports: [][2]uint16{{80, 81}}}}}},
 		},
 		"what is not understood": {

@@ -11,16 +11,18 @@ type condition struct {
 	ports    [][2]uint16 // nil: any
 	to       netip.Prefix
 	partial  bool // it takes fewer than that
+	replies  bool // none that begins a connection from outside
 }
 
 func (c condition) any() bool {
-	return !c.never && c.protocol == 0 && c.ports == nil && !c.to.IsValid() && !c.partial
+	return !c.never && c.protocol == 0 && c.ports == nil && !c.to.IsValid() && !c.partial && !c.replies
 }
 
 // and is what both take.
 func (c condition) and(o condition) condition {
 	c.never = c.never || o.never
 	c.partial = c.partial || o.partial
+	c.replies = c.replies || o.replies
 	switch {
 	case c.protocol == 0:
 		c.protocol = o.protocol

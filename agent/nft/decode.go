@@ -3,10 +3,12 @@
 package nft
 
 import (
+	"bytes"
 	"encoding/binary"
 	"math"
 	"math/bits"
 	"net/netip"
+	"slices"
 
 	"golang.org/x/sys/unix"
 )
@@ -36,12 +38,29 @@ const (
 	protocol
 	port
 	destination
+	connection // the state of connection tracking
+	inputName  // of the interface on which it came
+	inputIndex
 )
+
+// States of connection tracking, NF_CT_STATE_BIT of
+// linux/netfilter/nf_conntrack_common.h.
+const (
+	established = 1 << 1
+	related     = 1 << 2
+)
+
+// loopback is the index that lo has in every network namespace.
+const loopback = 1
+
+// begun is a condition of packets of connections that are known already.
+var begun = condition{partial: true, replies: true}
 
 // operand is the content of a register; of an address bits may be masked.
 type operand struct {
-	field field
-	bits  int
+	field  field
+	bits   int
+	states uint32 // that are looked at; of connection
 }
 
 // decoder reads a rule's expressions one after the other.
@@ -91,7 +110,11 @@ func (d *decoder) expression(kind string, data []byte) error {
 		}
 	case "ct":
 		if a[unix.NFTA_CT_SREG] == nil {
-			d.registers[get32(a[unix.NFTA_CT_DREG])] = operand{}
+			o := operand{}
+			if get32(a[unix.NFTA_CT_KEY]) == unix.NFT_CT_STATE {
+				o.field = connection
+			}
+			d.registers[get32(a[unix.NFTA_CT_DREG])] = o
 		}
 	case "reject":
 		d.add(verdict{code: drop})
@@ -124,6 +147,10 @@ func (d *decoder) meta(a attributes) {
 		o.field = family
 	case unix.NFT_META_L4PROTO:
 		o.field = protocol
+	case unix.NFT_META_IIFNAME:
+		o.field = inputName
+	case unix.NFT_META_IIF:
+		o.field = inputIndex
 	}
 	d.registers[get32(a[unix.NFTA_META_DREG])] = o
 }
@@ -153,7 +180,10 @@ func (d *decoder) bitwise(a attributes) {
 	for _, b := range valueOf(a[unix.NFTA_BITWISE_XOR]) {
 		prefix = prefix && b == 0
 	}
-	if o.field != destination || !prefix {
+	switch mask := valueOf(a[unix.NFTA_BITWISE_MASK]); {
+	case o.field == connection && len(mask) == 4:
+		o.states = binary.NativeEndian.Uint32(mask)
+	case o.field != destination || !prefix:
 		o.field = unknown
 	}
 	o.bits = min(o.bits, ones)
@@ -187,8 +217,21 @@ func (d *decoder) compare(operator uint32, o operand, value []byte) {
 		}
 	case o.field == port && len(value) == 2:
 		c = portCondition(operator, binary.BigEndian.Uint16(value))
+	case o.field == connection && operator == unix.NFT_CMP_NEQ && isZero(value) && onlyBegun(o.states):
+		c = begun
+	case o.field == inputName && equal && string(bytes.TrimRight(value, "\x00")) == "lo" && len(value) > len("lo"):
+		c = begun
+	case o.field == inputIndex && equal && len(value) == 4 && binary.NativeEndian.Uint32(value) == loopback:
+		c = begun
 	}
 	d.and(c)
+}
+
+// onlyBegun tells whether states are those of known connections alone.
+func onlyBegun(states uint32) bool { return states != 0 && states&^(established|related) == 0 }
+
+func isZero(value []byte) bool {
+	return len(value) > 0 && !slices.ContainsFunc(value, func(b byte) bool { return b != 0 })
 }
 
 func (d *decoder) familyIs(number byte) condition {

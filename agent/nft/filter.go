@@ -222,6 +222,6 @@ func (w *walk) add(c condition, accepts bool) {
 	case len(w.verdicts) == mostVerdicts:
 		w.verdicts = append(w.verdicts, state.Verdict{Partial: true})
 	default:
-		w.verdicts = append(w.verdicts, state.Verdict{Accept: accepts, Protocol: c.protocol, Ports: c.ports, To: c.to, Partial: c.partial})
+		w.verdicts = append(w.verdicts, state.Verdict{Accept: accepts, Protocol: c.protocol, Ports: c.ports, To: c.to, Partial: c.partial, Replies: c.replies})
 	}
 }

@@ -178,7 +178,7 @@ func TestRulesOfIptables(t *testing.T) {
 		"-p tcp -m multiport --dports 80,443,8000:8100 -j ACCEPT":   {condition{protocol: 6, ports: [][2]uint16{{80, 80}, {443, 443}, {8000, 8100}}}, accepted},
 		"-p udp -m udp --dport 53 -d 192.0.2.0/24 -j ACCEPT": {condition{protocol: 17, ports: [][2]uint16{{53, 53}},
 			to: netip.MustParsePrefix("192.0.2.0/24")}, accepted},
-		"-m conntrack --ctstate ESTABLISHED -j ACCEPT": {condition{partial: true}, accepted},
+		"-m conntrack --ctstate ESTABLISHED -j ACCEPT": {condition{partial: true, replies: true}, accepted},
 		"-j REJECT": {condition{}, dropped},
 		"-p tcp -m tcp --dport 22:23 --tcp-flags SYN,ACK SYN -j DROP": {condition{protocol: 6, ports: [][2]uint16{{22, 23}}, partial: true}, dropped},
 	} {

@@ -27,7 +27,7 @@ func (d *decoder) lookup(a attributes) error {
 	o := d.registers[get32(a[unix.NFTA_LOOKUP_SREG])]
 	decides := a[unix.NFTA_LOOKUP_DREG] != nil && get32(a[unix.NFTA_LOOKUP_DREG]) == unix.NFT_REG_VERDICT
 	inverted := get32(a[unix.NFTA_LOOKUP_FLAGS])&unix.NFT_LOOKUP_F_INV != 0
-	if !decides && (o.field != port || inverted) {
+	if !decides && (o.field != port && o.field != connection || inverted) {
 		d.and(condition{partial: true})
 		return nil
 	}
@@ -37,6 +37,10 @@ func (d *decoder) lookup(a attributes) error {
 	}
 	if decides {
 		d.decide(elements, all, o)
+		return nil
+	}
+	if o.field == connection {
+		d.and(condition{partial: true, replies: all && statesBegun(elements)})
 		return nil
 	}
 	ports, understood := portsOf(elements)
@@ -52,6 +56,7 @@ func (d *decoder) decide(elements []element, all bool, o operand) {
 		}
 		v := e.verdict
 		v.when.partial = true
+		v.when.replies = o.field == connection && statesBegun(elements[i:i+1])
 		if ports, ok := portsOf(elements[i:min(i+2, len(elements))]); ok && o.field == port && len(ports) > 0 {
 			v.when = condition{ports: ports[:1]}
 		}
@@ -83,6 +88,13 @@ func portsOf(elements []element) (out [][2]uint16, ok bool) {
 		out = append(out, [2]uint16{low, high})
 	}
 	return out, true
+}
+
+// statesBegun tells whether a set's elements are states of known connections.
+func statesBegun(elements []element) bool {
+	return len(elements) > 0 && !slices.ContainsFunc(elements, func(e element) bool {
+		return len(e.key) != 4 || e.end || !onlyBegun(binary.NativeEndian.Uint32(e.key))
+	})
 }
 
 // elementsOf reads a set, sorted by key. It tells whether that is all of it.

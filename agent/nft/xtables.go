@@ -16,6 +16,8 @@ func (d *decoder) match(name string, info []byte) {
 		c = portsMatch(info, info[8] != 0)
 	case name == "multiport" && len(info) >= 48:
 		c = multiport(info)
+	case name == "conntrack" && len(info) >= 154:
+		c = conntrack(info)
 	}
 	d.and(c)
 }
@@ -50,6 +52,18 @@ func multiport(info []byte) condition {
 		c.ports = append(c.ports, [2]uint16{low, high})
 	}
 	return c
+}
+
+// conntrack reads what the three versions of struct xt_conntrack_mtinfo have in
+// common: at byte 146 what is matched u16, what of it is inverted u16, and the
+// states u16 (XT_CONNTRACK_STATE_BIT, as nftables has them; version 1 has u8).
+func conntrack(info []byte) condition {
+	const state = 1 // XT_CONNTRACK_STATE
+	at := func(i int) uint16 { return binary.NativeEndian.Uint16(info[i:]) }
+	if at(146)&state != 0 && at(148)&state == 0 && onlyBegun(uint32(at(150))) {
+		return begun
+	}
+	return condition{partial: true}
 }
 
 // target understands those of iptables that end a packet's way.

@@ -57,7 +57,7 @@ func chainDrops(f state.Filter, p packet) bool {
 			certain = certain && p.port != 0
 		}
 		switch {
-		case !matches:
+		case !matches, v.Replies && f.Hook == "input": // what is asked about begins a connection
 		case v.Accept:
 			return false
 		case certain:
