@@ -201,6 +201,7 @@ func (x *explainer) host(address string) *topology.Host {
 func (x *explainer) aHost(out *Explanation, h *topology.Host) {
 	out.Type, out.Host, x.onHost = "host", h.Name, h.Name
 	out.place(h.Path, h.Range)
+	owner := owners(x.t)
 	for _, r := range x.t.Resources {
 		if r.Host == h.Name {
 			out.Below = append(out.Below, Below{r.Path, r.Host})
@@ -210,7 +211,7 @@ func (x *explainer) aHost(out *Explanation, h *topology.Host) {
 			continue
 		}
 		for _, s := range v.RealServers {
-			if s.Host == h.Name || s.Host == "" && owners(x.t)[s.Address] == h.Name {
+			if s.Host == h.Name || s.Host == "" && owner[s.Address] == h.Name {
 				out.ReferencedBy = append(out.ReferencedBy, r.Path+".real_server."+s.Name)
 			}
 		}
@@ -418,11 +419,11 @@ func (x *explainer) waited() map[string][]string {
 		for _, id := range c.AfterIDs {
 			last, ok := at[id]
 			for i := last; ok && i >= 0; i-- {
-				before := x.plan.Changes[i]
-				if before.Stage != x.plan.Changes[last].Stage {
+				before, end := x.plan.Changes[i], x.plan.Changes[last]
+				if before.Stage != end.Stage || before.Host != end.Host { // a host's changes stand together
 					break
 				}
-				if before.Host == x.plan.Changes[last].Host && !slices.Contains(out[before.ID], c.ID) {
+				if !slices.Contains(out[before.ID], c.ID) {
 					out[before.ID] = append(out[before.ID], c.ID)
 				}
 			}

@@ -20,10 +20,27 @@ type builder struct {
 	hosts  map[string]*topology.Host
 	owners map[netip.Addr]string // host by address
 	drawn  map[string]bool
+	// By host.
+	masquerades map[string][]*topology.Masquerade
+	marked      map[string][]*topology.Mark
+	gateways    map[string]netip.Addr // declared default routes
 }
 
 func newBuilder(t *topology.Topology) *builder {
-	b := &builder{t: t, hosts: map[string]*topology.Host{}, owners: map[netip.Addr]string{}, drawn: map[string]bool{}}
+	b := &builder{t: t, hosts: map[string]*topology.Host{}, owners: map[netip.Addr]string{}, drawn: map[string]bool{},
+		masquerades: map[string][]*topology.Masquerade{}, marked: map[string][]*topology.Mark{}, gateways: map[string]netip.Addr{}}
+	for _, r := range t.Resources {
+		switch body := r.Body.(type) {
+		case *topology.Masquerade:
+			b.masquerades[r.Host] = append(b.masquerades[r.Host], body)
+		case *topology.Mark:
+			b.marked[r.Host] = append(b.marked[r.Host], body)
+		case *topology.Route:
+			if body.To.Bits() == 0 && body.Via.IsValid() && !b.gateways[r.Host].IsValid() {
+				b.gateways[r.Host] = body.Via
+			}
+		}
+	}
 	for _, h := range t.Hosts {
 		b.hosts[h.Name] = h
 		for _, nic := range h.Interfaces {
@@ -116,11 +133,10 @@ func (b *builder) mode(host string, v *topology.VirtualService, s topology.RealS
 	}
 	vips := []vip{{v.Protocol, v.Address, v.Port}}
 	if v.FWMark != 0 {
-		vips = b.marked(host, v.FWMark)
+		vips = b.vipsOf(host, v.FWMark)
 	}
-	for _, r := range b.t.Resources {
-		m, ok := r.Body.(*topology.Masquerade)
-		if !ok || r.Host != host || !slices.Contains(m.To, s.Address) {
+	for _, m := range b.masquerades[host] {
+		if !slices.Contains(m.To, s.Address) {
 			continue
 		}
 		for _, p := range vips {
@@ -139,8 +155,8 @@ type vip struct {
 	port     uint16
 }
 
-// marked are the addresses whose packets get a firewall mark on a host.
-func (b *builder) marked(host string, mark uint32) []vip {
+// vipsOf are the addresses whose packets get a firewall mark on a host.
+func (b *builder) vipsOf(host string, mark uint32) []vip {
 	var out []vip
 	for _, m := range b.marks(host, mark) {
 		v := vip{m.Protocol, m.Address, 0}
@@ -154,8 +170,8 @@ func (b *builder) marked(host string, mark uint32) []vip {
 
 func (b *builder) marks(host string, mark uint32) []*topology.Mark {
 	var out []*topology.Mark
-	for _, r := range b.t.Resources {
-		if m, ok := r.Body.(*topology.Mark); ok && r.Host == host && m.Mark == mark {
+	for _, m := range b.marked[host] {
+		if m.Mark == mark {
 			out = append(out, m)
 		}
 	}
@@ -171,7 +187,7 @@ func (b *builder) outside(r *topology.Resource, v *topology.VirtualService) stri
 	addresses := []netip.Addr{v.Address}
 	if v.FWMark != 0 {
 		addresses = nil
-		for _, p := range b.marked(r.Host, v.FWMark) {
+		for _, p := range b.vipsOf(r.Host, v.FWMark) {
 			addresses = append(addresses, p.address)
 		}
 	}
@@ -313,15 +329,14 @@ func (b *builder) gateway(h *topology.Host) string {
 	if h == nil {
 		return ""
 	}
-	for _, r := range b.t.Resources {
-		if route, ok := r.Body.(*topology.Route); ok && r.Host == h.Name && route.To.Bits() == 0 && route.Via.IsValid() {
-			return route.Via.String()
-		}
+	gateway := b.gateways[h.Name]
+	if !gateway.IsValid() {
+		gateway = h.Gateway
 	}
-	if h.Gateway.IsValid() {
-		return h.Gateway.String()
+	if !gateway.IsValid() {
+		return ""
 	}
-	return ""
+	return gateway.String()
 }
 
 // shorten leaves out what no reader could tell apart any more.
