@@ -10,6 +10,9 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
+	"github.com/google/nftables"
+	"github.com/google/nftables/expr"
+	"github.com/google/nftables/userdata"
 
 	"github.com/lvsform/lvsform/agent/kernel"
 	"github.com/lvsform/lvsform/agent/txn"
@@ -113,6 +116,47 @@ func TestPacketRulesReadBackAsWritten(t *testing.T) {
 		converge(t, k, want[i+1:])
 	}
 	if diff := cmp.Diff(foreign, shell(t, "nft -s list ruleset")); diff != "" {
+		t.Error(diff)
+	}
+}
+
+// google/nftables reads what our own messages have made.
+func TestAnotherReaderSeesTheSameChains(t *testing.T) {
+	enter(t, foreignTables)
+	k := kernel.New()
+	defer k.Close()
+	converge(t, k, packetObjects())
+	c, err := nftables.New()
+	if err != nil {
+		t.Fatal(err)
+	}
+	all, err := c.ListChainsOfTableFamily(nftables.TableFamilyINet)
+	if err != nil {
+		t.Fatal(err)
+	}
+	rules := map[string]int{}
+	for _, chain := range all {
+		if chain.Table.Name != "lvsform" {
+			continue
+		}
+		rules[fmt.Sprintf("%s %s %d %d %d", chain.Name, chain.Type, *chain.Hooknum, *chain.Priority, *chain.Policy)] = 0
+		if chain.Type == nftables.ChainTypeNAT {
+			continue // it cannot read the direction of ct
+		}
+		list, err := c.GetRules(chain.Table, chain)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, r := range list {
+			tag, _ := userdata.GetString(r.UserData, userdata.TypeComment)
+			if set, ok := r.Exprs[len(r.Exprs)-1].(*expr.Meta); !ok || !set.SourceRegister || set.Key != expr.MetaKeyMARK || !strings.HasPrefix(tag, "mark ") {
+				t.Errorf("a rule of %s ends with %+v and has the comment %q", chain.Name, r.Exprs[len(r.Exprs)-1], tag)
+			}
+		}
+		rules[fmt.Sprintf("%s %s %d %d %d", chain.Name, chain.Type, *chain.Hooknum, *chain.Priority, *chain.Policy)] = len(list)
+	}
+	want := map[string]int{"mark-prerouting filter 0 -150 1": 5, "mark-output route 3 -150 1": 5, "masquerade-postrouting nat 4 100 1": 0}
+	if diff := cmp.Diff(want, rules); diff != "" {
 		t.Error(diff)
 	}
 }

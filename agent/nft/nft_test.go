@@ -74,9 +74,9 @@ func TestCheckSaysWhatIsWrong(t *testing.T) {
 
 // live is a table that has the objects' rules.
 func live(objects ...state.Object) found {
-	f := found{there: true, rules: map[string][]string{}}
+	f := found{there: true, rules: map[string]*tagged{}}
 	for _, o := range objects {
-		f.rules[tagOf(o)] = expected(o)
+		f.rules[tagOf(o)] = &tagged{o, expected(o)}
 	}
 	return f
 }
@@ -91,17 +91,17 @@ func TestOnlyIntactRulesAreTrusted(t *testing.T) {
 		"intact": {func() found { return live(full, web) }, state.Objects{web, full}},
 		"a rule gone": {func() found {
 			f := live(web, full)
-			f.rules[tagOf(web)] = f.rules[tagOf(web)][1:]
+			f.rules[tagOf(web)].have = expected(web)[1:]
 			return f
 		}, state.Objects{breakUp(web), full}},
 		"a rule twice": {func() found {
 			f := live(web)
-			f.rules[tagOf(web)] = append(f.rules[tagOf(web)], f.rules[tagOf(web)][0])
+			f.rules[tagOf(web)].have = append(expected(web), expected(web)[0])
 			return f
 		}, state.Objects{breakUp(web)}},
 		"another object's rule": {func() found {
 			f := live(web)
-			f.rules[tagOf(web)] = expected(heavier)
+			f.rules[tagOf(web)].have = expected(heavier)
 			return f
 		}, state.Objects{breakUp(web)}},
 		"two objects of one key": {func() found { return live(web, heavier) }, state.Objects{breakUp(web)}},
@@ -146,6 +146,50 @@ func TestAnswersOfNewerKernelsAreTheSameRule(t *testing.T) {
 	}
 	if canonical(marshal(&expr.Masq{})) == canonical(marshal(&expr.Masq{Random: true})) {
 		t.Error("random source ports of masquerading are not seen")
+	}
+}
+
+// The rules as google/nftables makes them, who reads the same headers.
+func TestRulesAreThoseOfAnotherEncoder(t *testing.T) {
+	equal := func(data ...byte) expr.Any { return &expr.Cmp{Op: expr.CmpOpEq, Register: 1, Data: data} }
+	to := func(op expr.CmpOp, data ...byte) expr.Any { return &expr.Cmp{Op: op, Register: 1, Data: data} }
+	mark := state.Mark{Protocol: "udp", Address: six, Ports: "8000-8100", Mark: 0x01020304}
+	want := []expr.Any{
+		&expr.Meta{Key: expr.MetaKeyNFPROTO, Register: 1}, equal(unix.NFPROTO_IPV6),
+		&expr.Payload{DestRegister: 1, Base: expr.PayloadBaseNetworkHeader, Offset: 24, Len: 16}, equal(six.AsSlice()...),
+		&expr.Meta{Key: expr.MetaKeyL4PROTO, Register: 1}, equal(unix.IPPROTO_UDP),
+		&expr.Payload{DestRegister: 1, Base: expr.PayloadBaseTransportHeader, Offset: 2, Len: 2},
+		to(expr.CmpOpGte, 0x1f, 0x40), to(expr.CmpOpLte, 0x1f, 0xa4),
+		&expr.Immediate{Register: 1, Data: binary.NativeEndian.AppendUint32(nil, mark.Mark)},
+		&expr.Meta{Key: expr.MetaKeyMARK, SourceRegister: true, Register: 1},
+	}
+	var encoded []byte
+	for _, x := range want {
+		b, err := expr.Marshal(unix.NFPROTO_INET, x)
+		if err != nil {
+			t.Fatal(err)
+		}
+		encoded = put(encoded, unix.NFTA_LIST_ELEM, b)
+	}
+	if diff := cmp.Diff(canonical(encoded), canonical(markRule(mark, [2]uint16{8000, 8100}))); diff != "" {
+		t.Error(diff)
+	}
+	for name, test := range map[string]struct {
+		last   expr.Any
+		source string
+	}{
+		"masquerade": {&expr.Masq{}, ""},
+		"snat":       {&expr.NAT{Type: expr.NATTypeSourceNAT, Family: unix.NFPROTO_IPV4, RegAddrMin: 1, RegAddrMax: 1}, "192.0.2.1"},
+	} {
+		b, err := expr.Marshal(unix.NFPROTO_INET, test.last)
+		if err != nil {
+			t.Fatal(err)
+		}
+		m := full
+		m.Source = addr(test.source)
+		if !strings.HasSuffix(canonical(masqueradeRule(m)), canonical(put(nil, unix.NFTA_LIST_ELEM, b))) {
+			t.Errorf("%s is encoded in another way", name)
+		}
 	}
 }
 

@@ -20,8 +20,14 @@ type found struct {
 	// foreign says that something is in the way of every rule: a rule that is
 	// none of ours may take packets first, a chain may hang elsewhere.
 	foreign bool
-	rules   map[string][]string // by tag: their chains and expressions
+	rules   map[string]*tagged
 	damage
+}
+
+// tagged are the rules of one tag.
+type tagged struct {
+	object state.Object
+	have   []string // their chains and expressions
 }
 
 // damage is a table as it was found, to be written again.
@@ -98,7 +104,7 @@ func (t *found) readRules() error {
 	if err != nil {
 		return err
 	}
-	t.rules = map[string][]string{}
+	t.rules = map[string]*tagged{}
 	for _, m := range messages {
 		a := parse(m[generation:])
 		if m[0] != unix.NFPROTO_INET || getString(a[unix.NFTA_RULE_TABLE]) != name {
@@ -107,11 +113,16 @@ func (t *found) readRules() error {
 		t.damage.rules = append(t.damage.rules, only(m, unix.NFTA_RULE_TABLE, unix.NFTA_RULE_CHAIN, unix.NFTA_RULE_EXPRESSIONS,
 			unix.NFTA_RULE_USERDATA))
 		tag := comment(a[unix.NFTA_RULE_USERDATA])
-		if objectOf(tag) == nil {
-			t.foreign = true
-			continue
+		rules := t.rules[tag]
+		if rules == nil {
+			rules = &tagged{object: objectOf(tag)}
+			if rules.object == nil {
+				t.foreign = true
+				continue
+			}
+			t.rules[tag] = rules
 		}
-		t.rules[tag] = append(t.rules[tag], getString(a[unix.NFTA_RULE_CHAIN])+canonical(a[unix.NFTA_RULE_EXPRESSIONS]))
+		rules.have = append(rules.have, getString(a[unix.NFTA_RULE_CHAIN])+canonical(a[unix.NFTA_RULE_EXPRESSIONS]))
 	}
 	return nil
 }
@@ -129,7 +140,7 @@ func comment(data []byte) string {
 func (t found) tagged() map[state.Key]state.Object {
 	out := map[state.Key]state.Object{}
 	for _, tag := range slices.Sorted(maps.Keys(t.rules)) {
-		o := objectOf(tag)
+		o := t.rules[tag].object
 		out[o.Key()] = o
 	}
 	return out
@@ -139,11 +150,11 @@ func (t found) tagged() map[state.Key]state.Object {
 func (t found) objects() state.Objects {
 	out := t.tagged()
 	seen := map[state.Key]bool{}
-	for tag, have := range t.rules {
-		o := objectOf(tag)
-		key := o.Key()
-		if seen[key] || t.foreign || !slices.Equal(expected(o), slices.Sorted(slices.Values(have))) {
-			out[key] = breakUp(o)
+	for _, rules := range t.rules {
+		key := rules.object.Key()
+		slices.Sort(rules.have)
+		if seen[key] || t.foreign || !slices.Equal(expected(rules.object), rules.have) {
+			out[key] = breakUp(rules.object)
 		}
 		seen[key] = true
 	}

@@ -10,7 +10,6 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/google/nftables/expr"
 	"github.com/google/nftables/userdata"
 	"golang.org/x/sys/unix"
 
@@ -179,47 +178,61 @@ const register = unix.NFT_REG_1
 // expressions of a rule, as they are put together.
 type expressions struct{ data []byte }
 
-func (e *expressions) add(list ...expr.Any) {
-	for _, x := range list {
-		// Marshal fails only for values that are not of this package.
-		b, _ := expr.Marshal(unix.NFPROTO_INET, x)
-		e.data = put(e.data, unix.NFTA_LIST_ELEM|unix.NLA_F_NESTED, b)
-	}
+// add appends an expression with these attributes.
+func (e *expressions) add(kind string, data []byte) {
+	b := putString(make([]byte, 0, 128), unix.NFTA_EXPR_NAME, kind)
+	e.data = put(e.data, unix.NFTA_LIST_ELEM|unix.NLA_F_NESTED, put(b, unix.NFTA_EXPR_DATA|unix.NLA_F_NESTED, data))
 }
 
-func (e *expressions) equals(value []byte) {
-	e.add(&expr.Cmp{Op: expr.CmpOpEq, Register: register, Data: value})
+func (e *expressions) compare(operator uint32, value []byte) {
+	b := put32(make([]byte, 0, 64), unix.NFTA_CMP_SREG, register)
+	b = put32(b, unix.NFTA_CMP_OP, operator)
+	e.add("cmp", put(b, unix.NFTA_CMP_DATA|unix.NLA_F_NESTED, put(nil, unix.NFTA_DATA_VALUE, value)))
+}
+
+func (e *expressions) equals(value []byte) { e.compare(unix.NFT_CMP_EQ, value) }
+
+func (e *expressions) load(value []byte) {
+	b := put32(make([]byte, 0, 64), unix.NFTA_IMMEDIATE_DREG, register)
+	e.add("immediate", put(b, unix.NFTA_IMMEDIATE_DATA|unix.NLA_F_NESTED, put(nil, unix.NFTA_DATA_VALUE, value)))
+}
+
+// meta loads a packet's property into the register, or sets it from there.
+func (e *expressions) meta(key uint32, direction uint16) {
+	e.add("meta", put32(put32(nil, unix.NFTA_META_KEY, key), direction, register))
+}
+
+func (e *expressions) payload(base, offset, size uint32) {
+	b := put32(make([]byte, 0, 64), unix.NFTA_PAYLOAD_DREG, register)
+	b = put32(b, unix.NFTA_PAYLOAD_BASE, base)
+	e.add("payload", put32(put32(b, unix.NFTA_PAYLOAD_OFFSET, offset), unix.NFTA_PAYLOAD_LEN, size))
 }
 
 func (e *expressions) family(a netip.Addr) {
-	e.add(&expr.Meta{Key: expr.MetaKeyNFPROTO, Register: register})
+	e.meta(unix.NFT_META_NFPROTO, unix.NFTA_META_DREG)
 	e.equals([]byte{familyOf(a)})
 }
 
 func (e *expressions) protocol(name string) {
-	e.add(&expr.Meta{Key: expr.MetaKeyL4PROTO, Register: register})
+	e.meta(unix.NFT_META_L4PROTO, unix.NFTA_META_DREG)
 	e.equals([]byte{protocols[name]})
 }
 
 // destination compares the packet's own destination, after its family.
 func (e *expressions) destination(a netip.Addr) {
-	offset, size := uint32(16), uint32(4)
-	if a.Is6() {
-		offset, size = 24, 16
+	if a.Is4() {
+		e.payload(unix.NFT_PAYLOAD_NETWORK_HEADER, 16, 4)
+	} else {
+		e.payload(unix.NFT_PAYLOAD_NETWORK_HEADER, 24, 16)
 	}
-	e.add(&expr.Payload{DestRegister: register, Base: expr.PayloadBaseNetworkHeader, Offset: offset, Len: size})
 	e.equals(a.AsSlice())
 }
 
-// original compares what the first packet of the connection had. Package expr
-// knows neither these keys nor that the direction is one byte.
+// original compares what the first packet of the connection had.
 func (e *expressions) original(key uint32, value []byte) {
-	data := put32(nil, unix.NFTA_CT_KEY, key)
-	data = put32(data, unix.NFTA_CT_DREG, register)
-	data = put(data, unix.NFTA_CT_DIRECTION, []byte{0})
-	b := putString(nil, unix.NFTA_EXPR_NAME, "ct")
-	b = put(b, unix.NFTA_EXPR_DATA|unix.NLA_F_NESTED, data)
-	e.data = put(e.data, unix.NFTA_LIST_ELEM|unix.NLA_F_NESTED, b)
+	b := put32(make([]byte, 0, 64), unix.NFTA_CT_KEY, key)
+	b = put32(b, unix.NFTA_CT_DREG, register)
+	e.add("ct", put(b, unix.NFTA_CT_DIRECTION, []byte{0}))
 	e.equals(value)
 }
 
@@ -230,27 +243,29 @@ const (
 	originalPort = unix.NFT_CT_PROTO_DST
 )
 
+// The order of expressions is that in which nft(8) puts what it lists: a saved
+// table that is loaded again is the same.
+
 func markRule(m state.Mark, ports [2]uint16) []byte {
-	var e expressions
+	e := expressions{make([]byte, 0, 512)}
 	e.family(m.Address)
 	e.destination(m.Address)
 	e.protocol(m.Protocol)
-	e.add(&expr.Payload{DestRegister: register, Base: expr.PayloadBaseTransportHeader, Offset: 2, Len: 2})
+	e.payload(unix.NFT_PAYLOAD_TRANSPORT_HEADER, 2, 2)
 	from, to := binary.BigEndian.AppendUint16(nil, ports[0]), binary.BigEndian.AppendUint16(nil, ports[1])
 	if ports[0] == ports[1] {
 		e.equals(from)
 	} else {
-		e.add(&expr.Cmp{Op: expr.CmpOpGte, Register: register, Data: from}, &expr.Cmp{Op: expr.CmpOpLte, Register: register, Data: to})
+		e.compare(unix.NFT_CMP_GTE, from)
+		e.compare(unix.NFT_CMP_LTE, to)
 	}
-	e.add(&expr.Immediate{Register: register, Data: binary.NativeEndian.AppendUint32(nil, m.Mark)},
-		&expr.Meta{Key: expr.MetaKeyMARK, SourceRegister: true, Register: register})
+	e.load(binary.NativeEndian.AppendUint32(nil, m.Mark))
+	e.meta(unix.NFT_META_MARK, unix.NFTA_META_SREG)
 	return e.data
 }
 
 func masqueradeRule(m state.Masquerade) []byte {
-	var e expressions
-	// In the order in which nft(8) puts what it lists: a saved table that is
-	// loaded again is the same.
+	e := expressions{make([]byte, 0, 640)}
 	e.family(m.VIP)
 	e.destination(m.To)
 	if m.VIP.Is4() {
@@ -263,11 +278,13 @@ func masqueradeRule(m state.Masquerade) []byte {
 		e.original(originalPort, binary.BigEndian.AppendUint16(nil, m.Port))
 	}
 	if !m.Source.IsValid() {
-		e.add(&expr.Masq{})
+		e.add("masq", nil)
 		return e.data
 	}
-	e.add(&expr.Immediate{Register: register, Data: m.Source.AsSlice()},
-		&expr.NAT{Type: expr.NATTypeSourceNAT, Family: uint32(familyOf(m.To)), RegAddrMin: register, RegAddrMax: register})
+	e.load(m.Source.AsSlice())
+	b := put32(make([]byte, 0, 64), unix.NFTA_NAT_TYPE, unix.NFT_NAT_SNAT)
+	b = put32(b, unix.NFTA_NAT_FAMILY, uint32(familyOf(m.To)))
+	e.add("nat", put32(put32(b, unix.NFTA_NAT_REG_ADDR_MIN, register), unix.NFTA_NAT_REG_ADDR_MAX, register))
 	return e.data
 }
 
