@@ -394,12 +394,13 @@ route "gateway" {
 	"LVS025 a rule for another address closes it": {direct, "dir1", facts(filter(false, state.Verdict{Protocol: 6, To: netip.MustParsePrefix("192.0.2.2/32")})), nil},
 	"LVS025 wrapped packets are dropped": {tunnelled, "rs1", facts(filter(true, state.Verdict{Accept: true, Protocol: 6})),
 		[]string{`LVS025 warning: host = host.rs1`}},
-	"LVS026 it listens on its own address only":          {direct, "rs1", facts(state.Facts{Listeners: []state.Listener{listener("192.0.2.11", 80)}}), []string{`LVS026 warning: host = host.rs1`}},
-	"LVS026 it listens on another port":                  {direct, "rs1", facts(state.Facts{Listeners: []state.Listener{listener("0.0.0.0", 22)}}), []string{`LVS026 warning: host = host.rs1`}},
-	"LVS026 it listens on every address":                 {direct, "rs1", facts(state.Facts{Listeners: []state.Listener{listener("::", 80)}}), nil},
-	"LVS029 a router's route and forwarding":             {ipv6, "rs1", with(router6, sysctl("net.ipv6.conf.eth0.accept_ra", "1")), []string{`LVS029 warning: settings = { "net.ipv6.conf.all.forwarding" = 1 }`}},
-	"LVS029 a router's route and accept_ra 2":            {ipv6, "rs1", with(router6, sysctl("net.ipv6.conf.eth0.accept_ra", "2")), nil},
-	"LVS029 no forwarding, and a router's route as ever": {strings.Replace(ipv6, `forwarding" = 1`, `forwarding" = 0`, 1), "rs1", with(router6, sysctl("net.ipv6.conf.eth0.accept_ra", "1")), nil},
+	"LVS026 it listens on its own address only":                    {direct, "rs1", facts(state.Facts{Listeners: []state.Listener{listener("192.0.2.11", 80)}}), []string{`LVS026 warning: host = host.rs1`}},
+	"LVS026 it listens on another port":                            {direct, "rs1", facts(state.Facts{Listeners: []state.Listener{listener("0.0.0.0", 22)}}), []string{`LVS026 warning: host = host.rs1`}},
+	"LVS026 it listens on every IPv4 address, and the VIP is none": {ipv6, "rs1", facts(state.Facts{Listeners: []state.Listener{listener("0.0.0.0", 80)}}), []string{`LVS026 warning: host = host.rs1`}},
+	"LVS026 it listens on every address":                           {direct, "rs1", facts(state.Facts{Listeners: []state.Listener{listener("::", 80)}}), nil},
+	"LVS029 a router's route and forwarding":                       {ipv6, "rs1", with(router6, sysctl("net.ipv6.conf.eth0.accept_ra", "1")), []string{`LVS029 warning: settings = { "net.ipv6.conf.all.forwarding" = 1 }`}},
+	"LVS029 a router's route and accept_ra 2":                      {ipv6, "rs1", with(router6, sysctl("net.ipv6.conf.eth0.accept_ra", "2")), nil},
+	"LVS029 no forwarding, and a router's route as ever":           {strings.Replace(ipv6, `forwarding" = 1`, `forwarding" = 0`, 1), "rs1", with(router6, sysctl("net.ipv6.conf.eth0.accept_ra", "1")), nil},
 }
 
 func TestFaultsAreFoundLive(t *testing.T) {

@@ -31,15 +31,15 @@ func (w *world) attached(s *service, rs server) {
 	w.report(finding{id: "LVS002", host: d.host.Name, object: s.serverPath(rs),
 		summary: fmt.Sprintf("%s reaches real server %s only through others", d.host.Name, rs.Address),
 		detail: fmt.Sprintf("Direct routing only puts another MAC address on the packet, so it gets as far as the next hop, and %s %s (%s). Put the two on one network, or use forward = \"tun\".",
-			rs.Address, how, networks(d)),
+			rs.Address, how, networks(d, rs.Address.Is4())),
 		at: append(at, r.at)})
 }
 
-// networks lists the networks of a host's interfaces.
-func networks(m *machine) string {
+// networks lists the networks of a host's interfaces, of one family.
+func networks(m *machine, four bool) string {
 	var out []string
 	for _, a := range m.addrs {
-		if a.device != "lo" && a.ip.Bits() < a.ip.Addr().BitLen() {
+		if a.device != "lo" && a.ip.Bits() < a.ip.Addr().BitLen() && a.ip.Addr().Is4() == four {
 			out = append(out, a.ip.Masked().String()+" on "+a.device)
 		}
 	}
@@ -60,12 +60,12 @@ func (w *world) direct(s *service, rs server) {
 		w.vipMissing(s, rs)
 		return
 	}
+	w.listens(s, rs)
 	if !s.Address.Is4() {
 		return // IPv6 knows no martian sources, and answers for no other interface
 	}
 	w.martian(s, rs)
 	w.arp(s, rs)
-	w.listens(s, rs)
 }
 
 func (w *world) vipMissing(s *service, rs server) {
