@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	gocmp "github.com/google/go-cmp/cmp"
 
@@ -290,6 +291,7 @@ func TestOneWordChangesTheMode(t *testing.T) {
   scheduler_flags = []
   persistence     = { timeout = "50s" }
   tunnel          = { type = "gue", port = 6081, checksum = "csum" }
+  drain_timeout   = "5s"
   mtu             = 1400
   advmss          = 1360
   routing_table   = 7
@@ -298,8 +300,15 @@ func TestOneWordChangesTheMode(t *testing.T) {
   real_servers    = { rs1 = { host = host.rs1, label = "lo:web", gateway = "10.0.0.2", weight = 7 } }
 `
 	for _, source := range names(t) {
-		if _, diags := loadModule(t, source, arguments); len(diags) > 0 {
+		topo, diags := loadModule(t, source, arguments)
+		if len(diags) > 0 {
 			t.Errorf("%s: %+v", source, diags)
+			continue
+		}
+		for _, r := range topo.Resources {
+			if v, ok := r.Body.(*topology.VirtualService); ok && (v.DrainTimeout == nil || *v.DrainTimeout != 5*time.Second) {
+				t.Errorf("%s: %s drains for %v, not for 5 seconds", source, r.Path, v.DrainTimeout)
+			}
 		}
 	}
 }

@@ -45,6 +45,7 @@ virtual_service "port" {
   port            = tonumber(each.key)
   scheduler       = var.scheduler
   scheduler_flags = var.scheduler_flags
+  drain_timeout   = var.drain_timeout
   forward         = "dr"
 
   dynamic "persistence" {

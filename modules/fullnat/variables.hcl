@@ -66,6 +66,12 @@ variable "persistence" {
   description = "Keeps a client on its real server: timeout is a duration like \"50s\", netmask a prefix length of clients treated as one, engine a persistence engine (sip). null: connections are independent."
 }
 
+variable "drain_timeout" {
+  type        = string
+  default     = null
+  description = "How long the connections of a real server that goes, or changes between NAT and another mode, get to end: a duration like \"30s\", which is also what null means; \"0s\" does not wait."
+}
+
 variable "directors" {
   type = map(object({
     host       = object({ name = string, address = string })

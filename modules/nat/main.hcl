@@ -49,6 +49,7 @@ virtual_service "port" {
   port            = tonumber(each.key)
   scheduler       = var.scheduler
   scheduler_flags = var.scheduler_flags
+  drain_timeout   = var.drain_timeout
   forward         = "nat"
 
   dynamic "persistence" {
