@@ -5,6 +5,7 @@ import (
 	"cmp"
 	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/lvsform/lvsform/state"
 	"github.com/lvsform/lvsform/topology"
@@ -84,16 +85,36 @@ func (w *world) report(f finding) { w.reportAs(f, severityOf(f.id)) }
 
 func (w *world) reportAs(f finding, severity topology.Severity) {
 	d := topology.Diagnostic{Severity: severity, Check: f.id, Summary: f.summary, Detail: f.detail, Host: f.host, Object: f.object}
-	for _, r := range f.at {
+	for _, r := range w.places(f) {
 		switch {
-		case r.IsZero(), d.Range != nil && (*d.Range == r || slices.Contains(d.Also, r)):
 		case d.Range == nil:
 			d.Range = &r
-		default:
+		case *d.Range != r && !slices.Contains(d.Also, r):
 			d.Also = append(d.Also, r)
 		}
 	}
 	w.found = append(w.found, d)
+}
+
+// places are those of a finding that there are. What the reader has written
+// comes before what a module from elsewhere says; where there is none of it, the
+// host is it.
+func (w *world) places(f finding) []topology.Range {
+	at := slices.DeleteFunc(slices.Clone(f.at), topology.Range.IsZero)
+	foreign := func(r topology.Range) bool { return strings.Contains(r.File, "://") }
+	if m := w.hosts[f.host]; m != nil && !slices.ContainsFunc(at, func(r topology.Range) bool { return !foreign(r) }) && !m.host.Range.IsZero() {
+		at = append(at, m.host.Range)
+	}
+	slices.SortStableFunc(at, func(a, b topology.Range) int {
+		switch {
+		case foreign(a) == foreign(b):
+			return 0
+		case foreign(b):
+			return -1
+		}
+		return 1
+	})
+	return at
 }
 
 // findings are sorted, each once, and not more than a reader can bear.

@@ -38,6 +38,18 @@ func TestUnmanagedHostsTakePart(t *testing.T) {
 	}
 }
 
+// Where a module of lvsform's own has the line, the reader's file comes first.
+func TestPlacesAreTheReaders(t *testing.T) {
+	config := strings.NewReplacer("INSIDE254", "192.168.11.254", "OUTSIDE", "203.0.113.", "INSIDE", "192.168.10.", "BITS", "24", "MODE", "dr").Replace(anyMode)
+	_, ds := judge(t, config, nil)
+	if diff := cmp.Diff([]string{`LVS002 error: host "rs1" {`}, shown(t, config, ds)); diff != "" {
+		t.Fatalf("%s\n%+v", diff, ds)
+	}
+	if len(ds[0].Also) != 1 || ds[0].Also[0].File != "lvsform://dr/main.hcl" {
+		t.Errorf("also: %v", ds[0].Also)
+	}
+}
+
 // A retired host, and what is declared on it, is no part of the cluster.
 func TestRetiredHostsTakeNoPart(t *testing.T) {
 	config := strings.Replace(natted, "  address = \"192.168.10.1\"\n  gateway = \"192.168.10.254\"\n", "  address = \"192.168.10.1\"\n  gateway = \"192.168.10.253\"\n  retired = true\n", 1)
