@@ -11,6 +11,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/lvsform/lvsform/agent/kernel"
+	"github.com/lvsform/lvsform/agent/nft"
 	"github.com/lvsform/lvsform/agent/txn"
 	"github.com/lvsform/lvsform/state"
 )
@@ -38,6 +39,28 @@ func TestReadLoadsNoModule(t *testing.T) {
 	after, _ := os.ReadFile("/proc/modules")
 	if diff := cmp.Diff(names(before), names(after)); diff != "" {
 		t.Error(diff)
+	}
+}
+
+func TestNftablesThatCannotBeLoadedIsNamed(t *testing.T) {
+	enter(t, plainHost)
+	k := kernel.New()
+	defer k.Close()
+	if nft.Loaded() {
+		t.Log("loaded already: run these tests in a fresh guest to see more")
+	} else {
+		// Deleting what cannot be there needs no nftables.
+		apply(t, k, state.Change{Before: packetObjects()[0]})
+		was := strings.TrimSpace(shell(t, "sysctl -n kernel.modprobe"))
+		shell(t, "sysctl -qw kernel.modprobe=/bin/false")
+		defer shell(t, "sysctl -qw kernel.modprobe="+was)
+		err := run(k, step(nil, packetObjects()[0]))
+		if err == nil || !strings.Contains(err.Error(), "install or allow its module nf_tables") {
+			t.Errorf("got %v", err)
+		}
+	}
+	if have := packets(t, k); len(have) > 0 {
+		t.Errorf("read %v", have)
 	}
 }
 

@@ -264,14 +264,3 @@ func TestPacketRulesAreAllOrNothing(t *testing.T) {
 		t.Errorf("got %v", err)
 	}
 }
-
-func TestNftablesThatCannotBeLoadedIsNamed(t *testing.T) {
-	enter(t, plainHost)
-	if out := fmt.Sprint(shell(t, "lsmod | grep nf_tables || true")); out != "" {
-		t.Log("loaded already:", out)
-	}
-	k := kernel.New()
-	defer k.Close()
-	// Deleting what cannot be there needs no nftables.
-	apply(t, k, state.Change{Before: packetObjects()[0]})
-}

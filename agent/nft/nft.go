@@ -179,10 +179,8 @@ func explain(err error) error {
 	switch {
 	case errors.Is(err, unix.EPERM):
 		return fmt.Errorf("needs root (CAP_NET_ADMIN): %w", err)
-	case errors.Is(err, unix.EPROTONOSUPPORT), errors.Is(err, unix.EAFNOSUPPORT):
-		return fmt.Errorf("the kernel has no nftables: install or allow its module nf_tables: %w", err)
-	case errors.Is(err, unix.EINVAL) && !Loaded():
-		return fmt.Errorf("the kernel has no nftables, and cannot load it: install or allow its module nf_tables: %w", err)
+	case (errors.Is(err, unix.EOPNOTSUPP) || errors.Is(err, unix.EPROTONOSUPPORT) || errors.Is(err, unix.EINVAL)) && !Loaded():
+		return fmt.Errorf("the kernel has no nftables and cannot load it: install or allow its module nf_tables: %w", err)
 	case errors.Is(err, unix.ENOENT), errors.Is(err, unix.EOPNOTSUPP):
 		return fmt.Errorf("the kernel's nftables lacks a part: the modules nft_chain_nat, nft_ct, nft_nat and nft_masq "+
 			"(Linux 5.2 or later) must be there: %w", err)

@@ -53,9 +53,10 @@ func run(t *testing.T, k txn.Kernel, b wire.Begin) (state.Ledger, error) {
 	t.Helper()
 	var ledger state.Ledger
 	err := txn.Txn{
-		Kernel: k,
-		Record: func(l state.Ledger) error { ledger = l; return nil },
-		Done:   func([]string) {},
+		Kernel:  k,
+		Prepare: func(txn.Pending) error { return nil },
+		Record:  func(l state.Ledger) error { ledger = l; return nil },
+		Done:    func([]string) {},
 	}.Run(state.Ledger{}, b)
 	return ledger, err
 }
@@ -182,9 +183,10 @@ func TestRollsBackWhenTheLedgerCannotBeWritten(t *testing.T) {
 	k := agenttest.NewKernel(agenttest.Host()...)
 	before := k.Objects()
 	err := txn.Txn{
-		Kernel: k,
-		Record: func(state.Ledger) error { return errors.New("disk full") },
-		Done:   func([]string) {},
+		Kernel:  k,
+		Prepare: func(txn.Pending) error { return nil },
+		Record:  func(state.Ledger) error { return errors.New("disk full") },
+		Done:    func([]string) {},
 	}.Run(state.Ledger{}, begin(director()...))
 	if code(err) != wire.ErrorRolledBack || !strings.Contains(err.Error(), "disk full") {
 		t.Fatalf("got %v", err)
@@ -265,6 +267,34 @@ func TestRefusesWhatTheKernelRefuses(t *testing.T) {
 				t.Error(diff)
 			}
 		})
+	}
+}
+
+func TestPacketRulesNeedNftables(t *testing.T) {
+	k := agenttest.NewKernel(agenttest.Host()...)
+	k.Provide("ip_vs", "fou")
+	before := k.Objects()
+	_, err := run(t, k, begin(claimed(step(nil, vip)), step(nil, marked)))
+	if code(err) != wire.ErrorRolledBack || !strings.Contains(err.Error(), "no nftables") {
+		t.Errorf("got %v", err)
+	}
+	if diff := diffOf(before, without(k.Objects(), before)); diff != "" {
+		t.Error(diff)
+	}
+}
+
+func TestWhatOthersHaveMadeMeanwhileIsNotTaken(t *testing.T) {
+	for _, o := range []state.Object{unwraps, synced, marked, masqueraded} {
+		k := agenttest.NewKernel(agenttest.Host()...)
+		k.Set(o)
+		if _, err := k.Apply([]state.Change{{After: o}}); !errors.Is(err, agenttest.ErrExist) {
+			t.Errorf("%s: got %v", o.Key(), err)
+		}
+	}
+	k := agenttest.NewKernel(agenttest.Host()...)
+	k.SetFacts(state.Facts{Listeners: []state.Listener{{Protocol: "udp", Address: netip.IPv4Unspecified(), Port: unwraps.Port}}})
+	if _, err := run(t, k, begin(step(nil, unwraps))); err == nil || !strings.Contains(err.Error(), agenttest.ErrInUse.Error()) {
+		t.Errorf("got %v", err)
 	}
 }
 
