@@ -184,7 +184,11 @@ func director(destinations int) *topology.Topology {
 }
 
 func directorLive(table state.Objects) map[string]planner.Live {
-	objects := append(state.Objects{state.Module{Name: "ip_vs"}, state.Module{Name: "ip_vs_wlc"}}, table...)
+	// It is on the network of its real servers, and every VIP is local to it.
+	objects := append(state.Objects{state.Module{Name: "ip_vs"}, state.Module{Name: "ip_vs_wlc"},
+		state.Address{Device: "eth0", IP: netip.PrefixFrom(ip(10, 77, 0), 8), Scope: "global"},
+		state.Route{To: netip.PrefixFrom(ip(10, 0, 0), 8).Masked(), Table: state.TableMain, Device: "eth0", Scope: "link", Protocol: 2},
+		state.Route{To: netip.PrefixFrom(ip(192, 0, 0), 8).Masked(), Table: state.TableLocal, Type: "local", Device: "lo"}}, table...)
 	return map[string]planner.Live{"director": {Objects: objects}}
 }
 
@@ -196,7 +200,7 @@ func sortResources(t *topology.Topology) {
 func plans(in planner.Input, least int) func() error {
 	return func() error {
 		p := planner.Build(in)
-		for _, d := range p.Diagnostics {
+		for _, d := range append(p.Diagnostics, p.Checks...) {
 			if d.Severity == topology.Error {
 				return fmt.Errorf("%s: %s", d.Summary, d.Detail)
 			}
