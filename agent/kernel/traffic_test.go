@@ -3,6 +3,7 @@
 package kernel_test
 
 import (
+	"bufio"
 	"fmt"
 	"io"
 	"net"
@@ -79,7 +80,8 @@ func in(t *testing.T, namespace string, f func()) {
 	}
 }
 
-// serve answers every connection with the address that it comes from.
+// serve answers every connection with the address that it comes from, then with
+// what it is sent.
 func serve(t *testing.T, namespace string, ports ...int) {
 	t.Helper()
 	in(t, namespace, func() {
@@ -96,8 +98,11 @@ func serve(t *testing.T, namespace string, ports ...int) {
 					if err != nil {
 						return
 					}
-					fmt.Fprintf(c, "%s at %d", netip.MustParseAddrPort(c.RemoteAddr().String()).Addr().Unmap(), port)
-					c.Close()
+					go func() {
+						defer c.Close()
+						fmt.Fprintf(c, "%s at %d\n", netip.MustParseAddrPort(c.RemoteAddr().String()).Addr().Unmap(), port)
+						_, _ = io.Copy(c, c)
+					}()
 				}
 			}()
 		}
@@ -107,20 +112,29 @@ func serve(t *testing.T, namespace string, ports ...int) {
 // ask connects and returns the answer.
 func ask(t *testing.T, address string) string {
 	t.Helper()
+	answer, c := hold(t, address)
+	if c != nil {
+		c.Close()
+	}
+	return answer
+}
+
+// hold connects and returns the answer, and the connection.
+func hold(t *testing.T, address string) (string, net.Conn) {
+	t.Helper()
 	c, err := net.DialTimeout("tcp", address, 20*time.Second)
 	if err != nil {
 		t.Errorf("%v\n%s", err, shell(t, "ipvsadm -Ln; ipvsadm -Lnc; nft list ruleset"))
-		return ""
+		return "", nil
 	}
-	defer c.Close()
 	if err := c.SetDeadline(time.Now().Add(20 * time.Second)); err != nil {
 		t.Error(err)
 	}
-	body, err := io.ReadAll(c)
+	line, err := bufio.NewReader(c).ReadString('\n')
 	if err != nil {
 		t.Error(err)
 	}
-	return string(body)
+	return strings.TrimSpace(line), c
 }
 
 // wantAnswer asks from a namespace.
@@ -173,6 +187,21 @@ func TestMasqueradedConnectionsComeFromTheDirector(t *testing.T) {
 				step(nil, full), step(nil, every), step(nil, svc), step(nil, dst), step(nil, other), step(nil, otherDst))
 			wantAnswer(t, client, netip.AddrPortFrom(a.vip, 80).String(), a.director.String()+" at 80")
 			wantAnswer(t, client, netip.AddrPortFrom(a.vip, 81).String(), a.other.String()+" at 81")
+			// A connection outlives that the table is written anew, and that its
+			// own rule goes.
+			var held net.Conn
+			in(t, client, func() { _, held = hold(t, netip.AddrPortFrom(a.vip, 80).String()) })
+			if held == nil {
+				return
+			}
+			defer held.Close()
+			for i, change := range []wire.Step{step(every, nil), step(full, nil)} {
+				must(t, k, change)
+				fmt.Fprintf(held, "line %d\n", i)
+				if line, err := bufio.NewReader(held).ReadString('\n'); err != nil || line != fmt.Sprintf("line %d\n", i) {
+					t.Errorf("after %s the connection says %q, %v", change.ID, line, err)
+				}
+			}
 			// What does not go through the VIP keeps its source.
 			wantAnswer(t, client, netip.AddrPortFrom(a.server, 80).String(), a.client.String()+" at 80")
 		})

@@ -34,7 +34,7 @@ func Loaded() bool {
 	}
 	// Without a tree of modules there is none that asking could load.
 	_, err := dump(unix.NFT_MSG_GETTABLE, unix.NFPROTO_INET, nil)
-	return err == nil
+	return err == nil || errors.Is(err, unix.EPERM)
 }
 
 // Table is lvsform's table. It remembers how it found a table that somebody
@@ -65,13 +65,13 @@ func (t *Table) Read() (state.Objects, error) {
 // Deleting what is already gone succeeds. The table is written anew: what
 // somebody else put there or changed there goes.
 func (t *Table) Apply(changes []state.Change) (done int, err error) {
-	restores, deletes := false, true
+	creates, restores := false, false
 	for i, c := range changes {
 		if c.After == nil {
 			continue
 		}
-		deletes = false
-		if broken(c.After) {
+		creates = true
+		if broken(c.After) && t.damaged != nil {
 			restores = true
 		} else if err := check(c.After); err != nil {
 			return i, err
@@ -82,21 +82,30 @@ func (t *Table) Apply(changes []state.Change) (done int, err error) {
 		if live, err = read(); err != nil {
 			return 0, err
 		}
-	} else if deletes {
+	} else if !creates {
 		return len(changes), nil
 	}
 	b := newBatch()
 	if restores {
-		if t.damaged == nil {
-			return 0, errors.New("it cannot be damaged by intent")
-		}
 		t.damaged.write(b, live.there)
-		if err := b.send(); err != nil {
-			return 0, explain(err)
+	} else {
+		want := live.tagged()
+		if failed, err := change(want, changes); err != nil {
+			return failed, err
 		}
-		return len(changes), nil
+		if !live.there && len(want) == 0 {
+			return len(changes), nil
+		}
+		write(b, live.there, sorted(want))
 	}
-	want := live.tagged()
+	if err := b.send(); err != nil {
+		return 0, explain(err)
+	}
+	return len(changes), nil
+}
+
+// change makes the changes of what is wanted.
+func change(want map[state.Key]state.Object, changes []state.Change) (failed int, err error) {
 	for i, c := range changes {
 		key := c.Key()
 		switch {
@@ -107,13 +116,6 @@ func (t *Table) Apply(changes []state.Change) (done int, err error) {
 		default:
 			want[key] = c.After
 		}
-	}
-	if !live.there && len(want) == 0 {
-		return len(changes), nil
-	}
-	write(b, live.there, sorted(want))
-	if err := b.send(); err != nil {
-		return 0, explain(err)
 	}
 	return len(changes), nil
 }
