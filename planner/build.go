@@ -129,7 +129,6 @@ func (b *builder) host(h *topology.Host) {
 	hp.plan()
 	out.Query = b.hosts[h.Name].query(b.checked[h.Name])
 	out.Observed = scope(live, b.hosts[h.Name], b.plan.Topology)
-	out.Digest = digest(out.Observed, live.Ledger, b.plan.Topology)
 	b.plan.Hosts = append(b.plan.Hosts, out)
 }
 

@@ -26,25 +26,46 @@ func (b *builder) check(all []Change) {
 	for i := range b.plan.Hosts {
 		h := &b.plan.Hosts[i]
 		live, ok := b.in.Live[h.Name]
-		if used := r.Used[h.Name]; ok && len(used) > 0 {
-			h.Facts = facts(live, used, h.Observed)
-			h.Digest = digest(append(h.Observed[:len(h.Observed):len(h.Observed)], h.Facts...), live.Ledger, b.plan.Topology)
+		if !ok {
+			continue
 		}
+		h.Facts = facts(live, r.Used[h.Name], h.Observed)
+		h.Digest = digest(append(h.Observed[:len(h.Observed):len(h.Observed)], h.Facts...), live.Ledger, b.plan.Topology)
 	}
 }
 
 // facts returns the live objects that checks rest on and that the plan does not
-// rest on otherwise; sorted.
+// rest on otherwise; sorted. They are of few kinds: a table of ten thousand
+// destinations is not looked at.
 func facts(live Live, used map[state.Key]bool, observed state.Objects) state.Objects {
-	seen := observed.ByKey()
+	if len(used) == 0 {
+		return nil
+	}
+	seen := map[state.Key]bool{}
+	for _, o := range observed {
+		if checkable(o) {
+			seen[o.Key()] = true
+		}
+	}
 	var out state.Objects
 	for _, o := range live.Objects {
-		if key := o.Key(); used[key] && seen[key] == nil {
+		if !checkable(o) {
+			continue
+		}
+		if key := o.Key(); used[key] && !seen[key] {
 			out = append(out, o)
 		}
 	}
 	out.Sort()
 	return out
+}
+
+func checkable(o state.Object) bool {
+	switch o.(type) {
+	case state.Sysctl, state.Route:
+		return true
+	}
+	return false
 }
 
 // after is what a host will have when changes are made, with what the kernel
