@@ -38,12 +38,17 @@ const (
 const fouModule = "fou"
 
 // readFOU adds the ports at which the kernel unwraps packets. Where the module
-// is not loaded there are none; asking for its family would load it.
+// is not loaded there are none; asking for its family would load it, unless
+// there is no tree of modules at all.
 func readFOU(add func(state.Object, []byte)) error {
-	if there, _ := module.Running(fouModule); !there {
+	there, known := module.Running(fouModule)
+	if known && !there {
 		return nil
 	}
 	messages, err := fouRequest(fouGet, unix.NLM_F_DUMP, nil)
+	if !known && errors.Is(err, unix.ENOENT) {
+		return nil
+	}
 	if err != nil {
 		return err
 	}
@@ -153,7 +158,7 @@ func (n *Network) describeFOU(f state.FOU) ([]byte, error) {
 }
 
 func (n *Network) deleteFOU(f state.FOU) error {
-	if there, _ := module.Running(fouModule); !there {
+	if there, known := module.Running(fouModule); known && !there {
 		return nil
 	}
 	body, err := n.describeFOU(f)
