@@ -277,18 +277,34 @@ func (l *loader) declaredPaths(byPath map[string]*resource) iter.Seq[string] {
 
 // checkRemoved refuses to forget what is still declared.
 func (l *loader) checkRemoved(byPath map[string]*resource) {
+	if len(l.removed) == 0 {
+		return
+	}
+	declared := map[string]bool{} // of what removed blocks name
 	for _, removed := range l.removed {
-		for path := range l.declaredPaths(byPath) {
-			rest, ok := strings.CutPrefix(path, removed.From)
-			if !ok || rest != "" && rest[0] != '.' && rest[0] != '[' {
-				continue
-			}
-			rng := removed.Range
-			l.r.add(topology.Diagnostic{
-				Severity: topology.Error, Summary: "Removed but still declared", Range: &rng, Object: removed.From,
-				Detail: fmt.Sprintf("%s is still declared. Take its block out, or this one.", removed.From),
-			})
-			break
+		declared[removed.From] = false
+	}
+	note := func(prefix string) {
+		if _, named := declared[prefix]; named {
+			declared[prefix] = true
 		}
+	}
+	for path := range l.declaredPaths(byPath) {
+		for i, c := range path {
+			if c == '.' || c == '[' {
+				note(path[:i])
+			}
+		}
+		note(path)
+	}
+	for _, removed := range l.removed {
+		if !declared[removed.From] {
+			continue
+		}
+		rng := removed.Range
+		l.r.add(topology.Diagnostic{
+			Severity: topology.Error, Summary: "Removed but still declared", Range: &rng, Object: removed.From,
+			Detail: fmt.Sprintf("%s is still declared. Take its block out, or this one.", removed.From),
+		})
 	}
 }

@@ -17,7 +17,8 @@ import (
 // file the lock is empty.
 func ReadLock(dir string) (sources.Lock, topology.Diagnostics) {
 	l := newLoader(Options{Dir: dir})
-	lock := l.readLock()
+	var lock sources.Lock
+	l.guard("The lock cannot be read", func() { lock = l.readLock() })
 	return lock, l.r.finish()
 }
 

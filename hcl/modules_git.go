@@ -35,17 +35,19 @@ type GitModule struct {
 func GitModules(opts Options, lock sources.Lock) ([]GitModule, topology.Diagnostics) {
 	l := newLoader(opts)
 	l.lock, l.listing = &lock, &[]GitModule{}
-	l.listModules(directory{dir: l.opts.Dir, name: "."}, map[string]bool{})
+	l.guard("The configuration cannot be read", func() {
+		l.listModules(directory{dir: l.opts.Dir, name: "."}, map[string]bool{})
+	})
 	return *l.listing, l.r.finish()
 }
 
 // listModules visits the modules that a directory calls, each once.
 func (l *loader) listModules(d directory, seen map[string]bool) {
-	if id := d.identity(); seen[id] {
+	id := d.identity()
+	if seen[id] {
 		return
-	} else {
-		seen[id] = true
 	}
+	seen[id] = true
 	c := l.config(d)
 	m := l.newModule(nil, c, "")
 	for _, key := range c.order {
