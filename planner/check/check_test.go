@@ -377,8 +377,18 @@ route "gateway" {
   to   = "default"
   via  = "192.0.2.7"
 }`, 1), "dir1", with(), nil},
-	"LVS022 the link goes down": {direct + "link \"nic\" {\n  host = host.dir1\n  name = \"eth0\"\n  kind = \"existing\"\n  up = false\n}\n", "dir1", with(), []string{`LVS022 warning: link "nic" {`}},
-	"LVS022 a link gets an MTU": {direct + "link \"nic\" {\n  host = host.dir1\n  name = \"eth0\"\n  kind = \"existing\"\n  mtu = 1400\n}\n", "dir1", with(), nil},
+	"LVS022 the default route is a new one before that of DHCP": {strings.Replace(direct, `  gateway = "192.0.2.1"
+  interface "eth0" { addresses = ["192.0.2.2/24"] }
+}`, `  interface "eth0" { addresses = ["192.0.2.2/24"] }
+}
+route "gateway" {
+  host = host.dir1
+  to   = "default"
+  via  = "192.0.2.7"
+}`, 1), "dir1", with(func() state.Route { r := route("default", "192.0.2.1"); r.Metric = 100; return r }()), []string{`LVS022 warning: route "gateway" {`}},
+	"LVS022 a default route of a table of its own": {tunnelled, "rs1", with(func() state.Route { r := route("default", "198.51.100.1"); r.Metric = 100; return r }(), state.Link{Name: "tunl0", Kind: "ipip", Fallback: true}), nil},
+	"LVS022 the link goes down":                    {direct + "link \"nic\" {\n  host = host.dir1\n  name = \"eth0\"\n  kind = \"existing\"\n  up = false\n}\n", "dir1", with(), []string{`LVS022 warning: link "nic" {`}},
+	"LVS022 a link gets an MTU":                    {direct + "link \"nic\" {\n  host = host.dir1\n  name = \"eth0\"\n  kind = \"existing\"\n  mtu = 1400\n}\n", "dir1", with(), nil},
 	"LVS025 the VIP's port is closed": {direct, "dir1", facts(filter(true, state.Verdict{Accept: true, Protocol: 6, Ports: [][2]uint16{{22, 22}}})),
 		[]string{`LVS025 warning: address = "192.0.2.100"`}},
 	"LVS025 the VIP's port is open": {direct, "dir1", facts(filter(true, state.Verdict{Accept: true, Protocol: 6, Ports: [][2]uint16{{22, 22}, {80, 90}}})), nil},

@@ -89,11 +89,30 @@ func cuts(w *world, m *machine, own netip.Addr, c Change) (string, topology.Seve
 	case state.Route:
 		return cutsRoute(w, own, before, c.After)
 	case nil:
-		if after, ok := c.After.(state.Rule); ok && concernsRule(after, own) {
-			return fmt.Sprintf("sends what comes from it to table %d", after.Table), topology.Warning
+		switch after := c.After.(type) {
+		case state.Rule:
+			if concernsRule(after, own) {
+				return fmt.Sprintf("sends what comes from it to table %d", after.Table), topology.Warning
+			}
+		case state.Route:
+			return cutsRoute(w, own, m.covered(after), after)
 		}
 	}
 	return "", ""
+}
+
+// covered is the default route that a new one comes before, by its metric; the
+// zero Route where there is none.
+func (m *machine) covered(r state.Route) state.Route {
+	if r.To.Bits() > 0 || r.Table != state.TableMain {
+		return state.Route{}
+	}
+	for _, o := range m.routes[state.TableMain].to[r.To] {
+		if o.metric > r.Metric {
+			return state.Route{To: o.to, Table: state.TableMain, Via: o.via, Device: o.device, Type: o.kind}
+		}
+	}
+	return state.Route{}
 }
 
 func concernsRule(r state.Rule, own netip.Addr) bool {
