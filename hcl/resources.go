@@ -57,7 +57,7 @@ func (m *module) resource(b *block, x *expansion, inst *instance) (*resource, ct
 	r.deps = slices.Sorted(maps.Keys(mk.deps))
 	r.Sensitive = slices.Sorted(maps.Keys(mk.sensitive))
 	m.secretIdentity(b.kind, mk, r.Sensitive)
-	r.Attributes = mk.places()
+	r.Attributes, r.Call = mk.places(), m.outermostCall()
 	m.l.r.since(before, r.Path, r.Host)
 	return r, o.value(s, defaults)
 }
@@ -133,13 +133,25 @@ func (o *object) lifecycle(r *resource, s *schema) {
 		return
 	}
 	r.PreventDestroy = b.isTrue("prevent_destroy", false)
-	content, _, _ := r.b.body.PartialContent(&hcl.BodySchema{Blocks: []hcl.BlockHeaderSchema{{Type: "lifecycle"}}})
+	r.IgnoreChanges = r.m.ignored(r.b, s)
+}
+
+// ignored lists what ignore_changes of a block names. It is no expression, and
+// so the same for all instances.
+func (m *module) ignored(b *block, s *schema) []string {
+	if out, ok := m.ignoring[b.path()]; ok {
+		return out
+	}
+	var out []string
+	content, _, _ := b.body.PartialContent(&hcl.BodySchema{Blocks: []hcl.BlockHeaderSchema{{Type: "lifecycle"}}})
 	for _, block := range content.Blocks {
 		attrs, _, _ := block.Body.PartialContent(&hcl.BodySchema{Attributes: []hcl.AttributeSchema{{Name: "ignore_changes"}}})
 		if attr := attrs.Attributes["ignore_changes"]; attr != nil {
-			r.IgnoreChanges = o.ignored(attr.Expr, ignorable(s))
+			out = m.l.ignoredNames(attr.Expr, ignorable(s))
 		}
 	}
+	m.ignoring[b.path()] = out
+	return out
 }
 
 // ignorable are the attributes whose changes lifecycle may ignore.
@@ -161,9 +173,9 @@ func ignorable(s *schema) []string {
 	return slices.Sorted(maps.Keys(names))
 }
 
-func (o *object) ignored(expr hcl.Expression, names []string) []string {
+func (l *loader) ignoredNames(expr hcl.Expression, names []string) []string {
 	list, diags := hcl.ExprList(expr)
-	if o.l.r.take(diags) {
+	if l.r.take(diags) {
 		return nil
 	}
 	var out []string
@@ -175,11 +187,13 @@ func (o *object) ignored(expr hcl.Expression, names []string) []string {
 			}
 		}
 		if !slices.Contains(names, name) {
-			o.l.r.error(e.Range(), "Invalid ignore_changes", "ignore_changes lists attributes of this block: %s.%s", strings.Join(names, ", "), didYouMean(name, names))
+			l.r.error(e.Range(), "Invalid ignore_changes", "ignore_changes lists attributes of this block: %s.%s", strings.Join(names, ", "), didYouMean(name, names))
 			continue
 		}
-		out = append(out, name)
+		if !slices.Contains(out, name) {
+			out = append(out, name)
+		}
 	}
 	slices.Sort(out)
-	return slices.Compact(out)
+	return slices.Clip(slices.Compact(out))
 }

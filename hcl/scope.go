@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/hashicorp/hcl/v2"
+	"github.com/lvsform/lvsform/topology"
 	"github.com/zclconf/go-cty/cty"
 )
 
@@ -36,9 +37,22 @@ type module struct {
 	depends  []string                    // what depends_on of the calls around says
 	depended bool
 	ordered  map[string][]string // what depends_on of a block names
+	waiting  map[string][]string // the same with that of the calls around
+	ignoring map[string][]string // what ignore_changes of a block names
 	// validating counts the validation rules being evaluated: they see
 	// values that have not passed their own rules yet.
 	validating int
+}
+
+// outermostCall is the module block of the root that leads here.
+func (m *module) outermostCall() topology.Range {
+	if m.parent == nil {
+		return topology.Range{}
+	}
+	for m.parent.parent != nil {
+		m = m.parent
+	}
+	return toRange(m.call.rng)
 }
 
 // given is a value for a variable from outside of its module: an expression of
@@ -69,6 +83,8 @@ func (l *loader) newModule(parent *module, c *config, path string) *module {
 		children: map[string][]*module{},
 		contexts: map[string]*hcl.EvalContext{},
 		ordered:  map[string][]string{},
+		waiting:  map[string][]string{},
+		ignoring: map[string][]string{},
 	}
 }
 

@@ -81,6 +81,7 @@ type Resource struct {
 	Sensitive  []string
 	Range      Range            // the block's header
 	Attributes map[string]Range // by attribute name; blocks as `real_server.NAME`
+	Call       Range            // the root's module block that leads to it; zero: it stands in the root
 }
 
 // Body is what a resource declares: one of *Sysctl, *Link, *Address, *Route,

@@ -98,10 +98,14 @@ func (w *world) reportAs(f finding, severity topology.Severity) {
 
 // places are those of a finding that there are. What the reader has written
 // comes before what a module from elsewhere says; where there is none of it, the
-// host is it.
+// call of the module is it, or else the host.
 func (w *world) places(f finding) []topology.Range {
 	at := slices.DeleteFunc(slices.Clone(f.at), topology.Range.IsZero)
 	foreign := func(r topology.Range) bool { return strings.Contains(r.File, "://") }
+	path, _, _ := strings.Cut(f.object, ".real_server.")
+	if call := w.calls[path]; !call.IsZero() && !slices.ContainsFunc(at, func(r topology.Range) bool { return !foreign(r) }) {
+		at = append(at, call)
+	}
 	if m := w.hosts[f.host]; m != nil && !slices.ContainsFunc(at, func(r topology.Range) bool { return !foreign(r) }) && !m.host.Range.IsZero() {
 		at = append(at, m.host.Range)
 	}

@@ -50,6 +50,16 @@ func TestPlacesAreTheReaders(t *testing.T) {
 	}
 }
 
+// Where the reader has written none of the lines, the call of the module is it.
+func TestPlaceIsTheCallOfTheModule(t *testing.T) {
+	config := strings.NewReplacer("OUTSIDE", "203.0.113.", "INSIDE", "192.168.10.", "BITS", "24", "MODE", "nat",
+		"port         = 80", "port         = 80\n  gateway      = \"192.168.10.99\"").Replace(anyMode)
+	_, ds := judge(t, config, nil)
+	if diff := cmp.Diff([]string{`LVS003 error: module "web" {`}, shown(t, config, ds)); diff != "" {
+		t.Errorf("%s\n%+v", diff, ds)
+	}
+}
+
 // A retired host, and what is declared on it, is no part of the cluster.
 func TestRetiredHostsTakeNoPart(t *testing.T) {
 	config := strings.Replace(natted, "  address = \"192.168.10.1\"\n  gateway = \"192.168.10.254\"\n", "  address = \"192.168.10.1\"\n  gateway = \"192.168.10.253\"\n  retired = true\n", 1)

@@ -24,6 +24,7 @@ type world struct {
 	changes     map[string][]Change       // by host
 	management  map[netip.Addr][]*machine // by address; see managed
 	drained     map[identity][]state.Destination
+	calls       map[string]topology.Range // of modules, by the path of a resource
 	found       topology.Diagnostics
 }
 
@@ -63,13 +64,17 @@ type holder struct {
 
 func newWorld(in Input) *world {
 	w := &world{hosts: map[string]*machine{}, vips: map[netip.Addr]bool{}, holders: map[netip.Addr][]holder{},
-		masqueraded: map[connection]map[netip.Addr]bool{}, changes: map[string][]Change{}, drained: map[identity][]state.Destination{}}
+		masqueraded: map[connection]map[netip.Addr]bool{}, changes: map[string][]Change{}, drained: map[identity][]state.Destination{},
+		calls: map[string]topology.Range{}}
 	declared := map[string][]*topology.Resource{}
 	retired := map[string]bool{}
 	for _, h := range in.Topology.Hosts {
 		retired[h.Name] = h.Retired
 	}
 	for _, r := range in.Topology.Resources {
+		if !r.Call.IsZero() {
+			w.calls[r.Path] = r.Call
+		}
 		if !retired[r.Host] {
 			declared[r.Host] = append(declared[r.Host], r)
 		}
