@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -53,6 +54,10 @@ var (
 	overIPv6 = strings.NewReplacer("OUTSIDE", "2001:db8:a::", "INSIDE", "2001:db8:b::", "BITS", "64").Replace(anyMode)
 )
 
+// patience is for the emulated hosts, which are slow while they apply: a packet
+// that was lost is repeated within it several times.
+const patience = 20 * time.Second
+
 // meanwhile sends requests, one after the other, while f runs.
 func (s *scene) meanwhile(target string, f func()) lab.Answers {
 	s.t.Helper()
@@ -67,7 +72,7 @@ func (s *scene) meanwhile(target string, f func()) lab.Answers {
 		defer close(done)
 		for ctx.Err() == nil && err == nil {
 			var a lab.Answers
-			a, err = s.lab.Request(ctx, client, lab.Requests{Network: "tcp", Target: target, Count: 1})
+			a, err = s.lab.Request(ctx, client, lab.Requests{Network: "tcp", Target: target, Count: 1, Timeout: patience})
 			all.By, all.Failures = append(all.By, a.By...), append(all.Failures, a.Failures...)
 		}
 	}()
