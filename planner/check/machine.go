@@ -263,7 +263,9 @@ func (m *machine) answers(device string) bool {
 
 // sysctl returns a parameter's value; false where it is not known.
 func (m *machine) sysctl(name string) (int, bool) {
-	m.used[state.Sysctl{Name: name}.Key()] = true
+	if m.live {
+		m.used[state.Sysctl{Name: name}.Key()] = true
+	}
 	n, err := strconv.Atoi(m.sysctls[name])
 	return n, err == nil
 }
