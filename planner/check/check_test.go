@@ -342,6 +342,7 @@ var liveFaults = map[string]liveFault{
 	"LVS003 a better metric leads elsewhere": {noRoute, "rs2", with(
 		func() state.Route { r := route("default", "192.168.10.254"); r.Metric = 100; return r }(), route("default", "192.168.10.253")), []string{`LVS003 error: host = host.rs2`}},
 	"LVS003 clients' networks have routes through the director": {noRoute, "rs2", with(route("default", "192.168.10.253"), route("203.0.113.0/24", "192.168.10.254")), nil},
+	"LVS003 there is no way back at all":                        {noRoute, "rs2", without(route("default", "192.168.10.253").Key()), []string{`LVS003 error: host "rs2" {`}},
 	"LVS005 nobody set arp_ignore":                              {noARP, "rs1", with(), []string{`LVS005 error: host = host.rs1`, `LVS005 error: host = host.rs1`}},
 	"LVS005 somebody set it by hand":                            {noARP, "rs1", with(sysctl("net.ipv4.conf.eth0.arp_ignore", "1"), sysctl("net.ipv4.conf.all.arp_announce", "2")), nil},
 	"LVS005 the NIC has a larger value that answers":            {direct, "rs1", with(sysctl("net.ipv4.conf.eth0.arp_ignore", "4")), []string{`LVS005 error: settings = { "net.ipv4.conf.all.arp_ignore" = 1, "net.ipv4.conf.all.arp_announce" = 2 }`}},
