@@ -49,6 +49,7 @@ func checkOwner(path string, info os.FileInfo) error {
 type lock struct {
 	file *os.File
 	path string
+	by   wire.LockInfo
 }
 
 // acquire takes the lock without waiting. A held one is a *wire.Error with
@@ -79,7 +80,7 @@ func acquire(dir string, who wire.LockInfo) (*lock, error) {
 			f.Close()
 			return nil, fmt.Errorf("lock %s: %w", path, err)
 		}
-		return &lock{file: f, path: path}, nil
+		return &lock{file: f, path: path, by: who}, nil
 	}
 }
 

@@ -141,7 +141,12 @@ func (s *Server) takeLock(q wire.Lock) (*wire.Locked, error) {
 		return nil, err
 	}
 	s.lock = l
-	return &wire.Locked{}, nil
+	recovered, err := s.recover()
+	if err != nil {
+		s.unlock()
+		return nil, err
+	}
+	return &wire.Locked{Recovered: recovered}, nil
 }
 
 func (s *Server) unlock() {
@@ -197,7 +202,7 @@ func (s *Server) begin(b wire.Begin, events *outbox) (*wire.Result, error) {
 		return nil, err
 	}
 	t := txn.Txn{
-		Kernel: s.Kernel,
+		Kernel: s.Kernel, Token: newToken(), Prepare: s.writeJournal,
 		Record: func(l state.Ledger) error { return writeLedger(s.stateDir(), l) },
 		Done: func(ids []string) {
 			steps := make([]any, 0, len(ids))
@@ -208,7 +213,15 @@ func (s *Server) begin(b wire.Begin, events *outbox) (*wire.Result, error) {
 		},
 	}
 	defer s.working(b, events)()
-	if err := t.Run(ledger, b); err != nil {
+	err = t.Run(ledger, b)
+	var failed *wire.Error
+	if errors.As(err, &failed) && failed.Code == wire.ErrorBroken {
+		return nil, err // the next run tries to take it back
+	}
+	if ended := s.endJournal(); err == nil {
+		err = ended
+	}
+	if err != nil {
 		return nil, err
 	}
 	return &wire.Result{}, nil

@@ -22,11 +22,12 @@ type Session struct {
 	link   *link
 	agent  *agentbin.Agent
 
-	mu     sync.Mutex
-	proc   *process
-	hello  *wire.Hello
-	locked bool
-	dead   error
+	mu        sync.Mutex
+	proc      *process
+	hello     *wire.Hello
+	locked    bool
+	recovered string
+	dead      error
 }
 
 // Hello is what the agent says of its host. It waits for the agent.
@@ -53,8 +54,15 @@ func (s *Session) Lock(ctx context.Context, owner string) error {
 		err = s.unexpected("lock")
 	}
 	s.locked = err == nil
+	if s.locked && r.Locked.Recovered != nil {
+		s.recovered = clean(r.Locked.Recovered.Owner)
+	}
 	return err
 }
+
+// Recovered is whose run, cut off on the host, was taken back when the lock was
+// taken; "" is nobody's.
+func (s *Session) Recovered() string { return s.recovered }
 
 // Observe reads the host.
 func (s *Session) Observe(ctx context.Context, o wire.Observe) (wire.Observation, error) {

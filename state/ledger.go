@@ -18,7 +18,9 @@ type Ledger struct {
 	// Members are the host names of every topology that has claims here, as
 	// of its last apply; sorted.
 	Members map[string][]string `json:"members,omitempty"`
-	Entries []Entry             `json:"entries,omitempty"` // sorted by key
+	// Last is the token of the transaction that wrote the ledger.
+	Last    string  `json:"last,omitempty"`
+	Entries []Entry `json:"entries,omitempty"` // sorted by key
 }
 
 // Entry is one claimed kernel object.
@@ -94,7 +96,7 @@ func (l Ledger) Update(changes []ClaimChange) Ledger {
 		e.Claims = claims
 		entries[key] = e
 	}
-	out := Ledger{Version: LedgerVersion, Members: l.Members}
+	out := Ledger{Version: LedgerVersion, Members: l.Members, Last: l.Last}
 	for _, e := range entries {
 		if len(e.Claims) > 0 {
 			out.Entries = append(out.Entries, e)
@@ -109,6 +111,7 @@ func (l Ledger) Update(changes []ClaimChange) Ledger {
 type ledgerJSON struct {
 	Version    int                   `json:"version"`
 	Members    map[string][]string   `json:"members,omitempty"`
+	Last       string                `json:"last,omitempty"`
 	Before     Objects               `json:"before"`
 	Topologies map[string]claimsJSON `json:"topologies"`
 }
@@ -121,7 +124,7 @@ type claimsJSON struct {
 
 // MarshalJSON writes the claims topology by topology.
 func (l Ledger) MarshalJSON() ([]byte, error) {
-	j := ledgerJSON{Version: l.Version, Members: l.Members, Before: Objects{}, Topologies: map[string]claimsJSON{}}
+	j := ledgerJSON{Version: l.Version, Members: l.Members, Last: l.Last, Before: Objects{}, Topologies: map[string]claimsJSON{}}
 	for _, e := range l.Entries {
 		if e.Before.Object != nil {
 			j.Before = append(j.Before, e.Before.Object)
@@ -168,7 +171,7 @@ func (l *Ledger) UnmarshalJSON(b []byte) error {
 				Sensitive: t.Sensitive[key.String()]})
 		}
 	}
-	*l = Ledger{Version: j.Version, Members: j.Members}
+	*l = Ledger{Version: j.Version, Members: j.Members, Last: j.Last}
 	for _, e := range entries {
 		l.Entries = append(l.Entries, *e)
 	}

@@ -59,7 +59,11 @@ type Lock struct {
 }
 
 // Locked answers Lock.
-type Locked struct{}
+type Locked struct {
+	// Recovered is whose transaction, cut off in its midst, was taken back
+	// before; nil: there was none.
+	Recovered *LockInfo `json:"recovered,omitempty"`
+}
 
 // Observe reads the host and changes nothing.
 type Observe struct {

@@ -94,9 +94,10 @@ func step(before, after state.Object) wire.Step {
 
 func run(k txn.Kernel, steps ...wire.Step) error {
 	return txn.Txn{
-		Kernel: k,
-		Record: func(state.Ledger) error { return nil },
-		Done:   func([]string) {},
+		Kernel:  k,
+		Prepare: func(txn.Pending) error { return nil },
+		Record:  func(state.Ledger) error { return nil },
+		Done:    func([]string) {},
 	}.Run(state.Ledger{}, wire.Begin{Topology: "t", Members: []string{"h"}, Steps: steps})
 }
 

@@ -36,6 +36,8 @@ func BenchmarkLargeTable(b *testing.B) {
 			Kernel: k,
 			Record: func(state.Ledger) error { return nil },
 			Done:   func([]string) {},
+
+			Prepare: func(txn.Pending) error { return nil },
 		}.Run(state.Ledger{}, begin(steps...))
 		if err != nil {
 			b.Fatal(err)

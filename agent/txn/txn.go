@@ -13,6 +13,11 @@ import (
 // Txn is what a transaction works with.
 type Txn struct {
 	Kernel Kernel
+	// Token names the transaction in the ledger that Record gets.
+	Token string
+	// Prepare makes the transaction durable before its first change; if it
+	// fails nothing is changed.
+	Prepare func(Pending) error
 	// Record makes the ledger durable. It is called once, last, and only when
 	// the ledger has changed; if it fails the changes are undone.
 	Record func(state.Ledger) error
@@ -31,6 +36,11 @@ func (t Txn) Run(ledger state.Ledger, b wire.Begin) error {
 	}
 	if err := r.checkBefore(); err != nil {
 		return err
+	}
+	if len(r.final) > 0 {
+		if err := r.Prepare(Pending{Token: t.Token, Begin: b, Before: r.before}); err != nil {
+			return &wire.Error{Code: wire.ErrorFailed, Message: err.Error()}
+		}
 	}
 	failed, err := r.attempt(ledger, b)
 	if err == nil {
@@ -114,7 +124,13 @@ func (r *run) snapshot() error {
 	if err != nil {
 		return err
 	}
-	r.before, r.expected = host.Objects, host.Objects.ByKey()
+	r.begin(host.Objects)
+	return nil
+}
+
+// begin takes up what the host was before the transaction.
+func (r *run) begin(before state.Objects) {
+	r.before, r.expected = before, before.ByKey()
 	r.place = map[state.Key]int{}
 	for i, o := range r.before {
 		if a, ok := o.(state.Address); ok {
@@ -124,7 +140,6 @@ func (r *run) snapshot() error {
 			}
 		}
 	}
-	return nil
 }
 
 // checkBefore compares every step's pre-image with the host, steps that came
@@ -172,6 +187,7 @@ func (r *run) attempt(ledger state.Ledger, b wire.Begin) (failed int, err error)
 	if reflect.DeepEqual(after, ledger) {
 		return -1, nil
 	}
+	after.Last = r.Token
 	return -1, r.Record(after)
 }
 

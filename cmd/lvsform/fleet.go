@@ -194,6 +194,10 @@ func (f *fleet) lockOne(ctx context.Context, m machine, owner string) *lockedErr
 	}
 	if err != nil {
 		f.lose(m.name, err)
+		return nil
+	}
+	if who := f.session(m.name).Recovered(); who != "" {
+		f.progress.say(fmt.Sprintf("%s: the run of %s was cut off there; what it had done was taken back", m.name, who))
 	}
 	return nil
 }
