@@ -225,6 +225,8 @@ func (o *object) checkDuplicates(s *topology.VirtualService) {
 		if old, twice := first[at]; twice {
 			o.l.r.check("LVS009", b.header, fmt.Sprintf("Real server %s twice", at),
 				"real_server %q and real_server %q are the same destination, and the kernel keeps one. Remove one of them, or change its address or port.", s.RealServers[old].Name, r.Name)
+			last := len(o.l.r.found) - 1
+			o.l.r.found[last].Also = []topology.Range{toRange(o.blocks["real_server"][old].header)}
 			b.bad["address"] = true
 			continue
 		}

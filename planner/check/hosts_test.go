@@ -50,6 +50,14 @@ func TestPlacesAreTheReaders(t *testing.T) {
 	}
 }
 
+func TestRepeatedServerNamesTheFirst(t *testing.T) {
+	config := edit(t, direct, "    host = host.rs1\n  }\n", "    host = host.rs1\n  }\n  real_server \"rs2\" {\n    host = host.rs1\n  }\n")
+	_, ds := judge(t, config, nil)
+	if len(ds) != 1 || len(ds[0].Also) != 1 || ds[0].Range.Start.Line-ds[0].Also[0].Start.Line != 3 {
+		t.Errorf("%+v", ds)
+	}
+}
+
 // Where the reader has written none of the lines, the call of the module is it.
 func TestPlaceIsTheCallOfTheModule(t *testing.T) {
 	config := strings.NewReplacer("OUTSIDE", "203.0.113.", "INSIDE", "192.168.10.", "BITS", "24", "MODE", "nat",
