@@ -155,7 +155,7 @@ func TestPortsThatUnwrap(t *testing.T) {
 		{Family: "ipv4", Port: 1, Protocol: "gre"},
 	} {
 		t.Run(f.Key().ID+" "+f.Protocol, func(t *testing.T) {
-			enter(t, plainHost)
+			enter(t, "ip link set lo up")
 			k := kernel.New()
 			defer k.Close()
 			list := "modprobe fou; ip fou show; ip -6 fou show"
