@@ -22,19 +22,59 @@ func (l *loader) link() {
 		byPath[r.Path] = r
 	}
 	for _, r := range l.resources {
-		all := slices.Concat(r.deps, r.m.dependsOn(r.b), r.m.inherited())
-		if !l.b.spend(len(all)) {
+		if !l.order(r) {
 			l.r.error(r.rng, "Too many dependencies", "The blocks of this configuration depend on each other in more ways than a topology can use.")
 			return
 		}
-		slices.Sort(all)
-		r.DependsOn = slices.Compact(all)
 	}
 	l.checkOrder(byPath)
 	l.checkRemoved(byPath)
 	if l.poisoned && !l.r.found.HasErrors() {
 		l.r.error(hcl.Range{}, "A value could not be computed", "The configuration leaves a value unknown.")
 	}
+}
+
+// What one entry of a list of dependencies costs: to walk one that the instances
+// of a block share, and to make one of its own.
+const (
+	stepsPerShared = 10
+	stepsPerOwn    = 20
+)
+
+// order lists what a resource waits for, and tells whether there was work left
+// for that.
+func (l *loader) order(r *resource) bool {
+	shared := r.m.waits(r.b)
+	if l.b.exhausted {
+		return false
+	}
+	if len(r.deps) == 0 {
+		r.DependsOn = shared
+		return l.b.spend(stepsPerShared * len(shared))
+	}
+	if !l.b.spend(stepsPerOwn * (len(shared) + len(r.deps))) {
+		return false
+	}
+	all := slices.Concat(r.deps, shared)
+	slices.Sort(all)
+	r.DependsOn = slices.Compact(all)
+	return true
+}
+
+// waits lists the resources that depends_on of a block and of the module calls
+// around it names, sorted.
+func (m *module) waits(b *block) []string {
+	if out, ok := m.waiting[b.path()]; ok {
+		return out
+	}
+	own, out := m.dependsOn(b), m.inherited()
+	if len(own) > 0 && m.l.b.spend(stepsPerOwn*(len(own)+len(out))) {
+		all := slices.Concat(own, out)
+		slices.Sort(all)
+		out = slices.Clip(slices.Compact(all))
+	}
+	m.waiting[b.path()] = out
+	return out
 }
 
 func (l *loader) checkHosts() {
@@ -52,9 +92,14 @@ func (l *loader) checkHosts() {
 	}
 	names := slices.Sorted(maps.Keys(byName))
 	for _, ref := range l.hostRefs {
-		if byName[ref.name] == nil {
-			l.r.error(ref.rng, fmt.Sprintf("Unknown host %q", clip(ref.name)), "No host block has this name.%s", didYouMean(ref.name, names))
+		if byName[ref.name] != nil {
+			continue
 		}
+		hint := ""
+		if len(l.r.found) < 20 { // to look for the nearest name takes a while
+			hint = didYouMean(ref.name, names)
+		}
+		l.r.error(ref.rng, fmt.Sprintf("Unknown host %q", clip(ref.name)), "No host block has this name.%s", hint)
 	}
 }
 
@@ -80,13 +125,24 @@ func (m *module) readDependsOn(b *block) []string {
 		return nil
 	}
 	var out []string
+	seen := map[string]bool{}
 	for _, e := range list {
 		t, diags := hcl.AbsTraversalForExpr(e)
 		if diags.HasErrors() {
 			m.l.r.error(e.Range(), "Invalid depends_on", "An address of a resource or module is expected here, like address.vip or module.web, without an index that is computed.")
 			continue
 		}
-		out = append(out, m.named(t)...)
+		text := showTraversal(t)
+		if seen[text] {
+			continue
+		}
+		seen[text] = true
+		named := m.named(t)
+		out = append(out, named...)
+		if !m.l.b.spend(stepsPerShared * len(named)) {
+			m.l.r.error(attr.Expr.Range(), "Too many dependencies", "The list names more resources than a topology can use, or the same ones in many ways.")
+			return nil
+		}
 	}
 	return out
 }
@@ -165,14 +221,13 @@ func (m *module) everything() []string {
 	return out
 }
 
-// inherited lists what depends_on of the module calls around names.
+// inherited lists what depends_on of the module calls around names. All
+// instances of a call share it.
 func (m *module) inherited() []string {
-	if m.parent == nil || m.depended {
-		return m.depends
+	if m.parent == nil {
+		return nil
 	}
-	m.depended = true
-	m.depends = append(slices.Clone(m.parent.dependsOn(m.call)), m.parent.inherited()...)
-	return m.depends
+	return m.parent.waits(m.call)
 }
 
 // checkOrder reports resources that wait for each other in a circle.

@@ -166,6 +166,13 @@ var hostileBlocks = []struct{ name, src, want string }{
 	{"real server written from right to left", onHost("virtual_service", "fwmark = 1\n real_server \"\\u202ex\" { address = \"192.0.2.1\" }"), "Invalid real server name"},
 	{"key with control characters", "host \"h\" {\n for_each = toset([\"\\u009b2J\"])\n address = \"192.0.2.1\"\n}", "Invalid for_each key"},
 	{"message with control characters", "variable \"a\" {\n default = 1\n validation {\n condition = var.a == 2\n error_message = \"\\u001b[2J\\u0007x\"\n }\n}", "Invalid value for variable"},
+	{"ignore_changes of every instance", rules("b", "lifecycle { ignore_changes = ["+strings.Repeat("table, ", 20_000)+"tabel] }"), "Invalid ignore_changes"},
+	{"all instances wait for all", rules("b", "depends_on = [rule.a]"), "Too many dependencies"},
+	{"all instances wait for all, again and again", rules("b", "depends_on = ["+strings.Repeat("rule.a, ", 20_000)+"]"), "Too many dependencies"},
+	{"unknown hosts of every instance", "host \"h\" {\n count = 16000\n address = \"192.0.2.1\"\n}\nrule \"a\" {\n count = 16000\n host = { name = \"x${count.index}\" }\n table = 1\n priority = 1\n fwmark = 1\n}", "Unknown host"},
+	{"everything in every output", rules("b", "") + chain(10_000, "output \"o%d\" { value = rule.a } # %d %d\n"), "Value too large"},
+	{"everything in every local value", rules("b", "") + "locals {\n" + chain(10_000, "o%d = [rule.a] # %d %d\n") + "}\n", "Value too large"},
+	{"mistakes of every instance", "module \"m\" {\n source = \"lvsform://dr\"\n count = 10000\n}", "Missing argument"},
 	{"NUL in a block's name", "mark \"a\x00\" {}", ""},
 	{"git source of a megabyte", "module \"m\" { source = \"git::https://example.net/" + strings.Repeat("x", 900_000) + "?ref=v1\" }", "Invalid source"},
 	{"git source of many directories", "module \"m\" { source = \"git::https://example.net/x//" + strings.Repeat("a/", 900) + "?ref=v1\" }", "Invalid source"},
@@ -173,6 +180,12 @@ var hostileBlocks = []struct{ name, src, want string }{
 	{"git source with a newline", "module \"m\" { source = \"git::https://example.net/x?ref=v1\\n--upload-pack=x\" }", "Invalid source"},
 	{"many instances of modules", "module \"m\" {\n source = \"lvsform://dr\"\n count = 16000\n}\nmodule \"n\" {\n source = \"lvsform://dr\"\n count = 16000\n}", "Too many instances"},
 	{"many instances of marks", chain(100, "mark \"a%d\" {\n count = 16000 # %d %d\n}\n"), "Too many instances"},
+}
+
+// rules are many instances of a block, and as many of another.
+func rules(name, attributes string) string {
+	const plain = " count = 16000\n host = host.h\n table = 1\n priority = 1\n fwmark = 1\n"
+	return "host \"h\" { address = \"192.0.2.1\" }\nrule \"a\" {\n" + plain + "}\nrule \"" + name + "\" {\n" + plain + attributes + "\n}\n"
 }
 
 func onHost(kind, attributes string) string {

@@ -163,6 +163,31 @@ func (b *budget) chargeUse(v cty.Value) string {
 	return msg
 }
 
+// stepsPerNamed is what a leaf of a value with a name costs: it is walked over,
+// and kept.
+const stepsPerNamed = 20
+
+// chargeName pays for a value that gets a name.
+func (b *budget) chargeName(v cty.Value) string {
+	s, msg := measure(v)
+	if !b.spend(stepsPerNamed*s.leaves) && msg == "" {
+		msg = exhaustedText
+	}
+	return msg
+}
+
+// stepsPerPublished is what a leaf of an output costs: it is copied and written.
+const stepsPerPublished = 300
+
+// chargeOutput pays for a value that is published.
+func (b *budget) chargeOutput(v cty.Value) string {
+	s, msg := measure(v)
+	if !b.spend(stepsPerPublished*s.leaves+s.bytes) && msg == "" {
+		msg = exhaustedText
+	}
+	return msg
+}
+
 // chargeUnify is chargeUse for operations that bring all parts to one type.
 func (b *budget) chargeUnify(v cty.Value) string {
 	s, msg := measure(v)

@@ -12,6 +12,17 @@ import (
 	"github.com/lvsform/lvsform/topology"
 )
 
+// maxFound is how many messages are collected. With more, the rest of the
+// configuration is not looked at: they would not be shown.
+const maxFound = 5 * maxDiagnostics
+
+// crowded tells whether there are messages enough.
+func (l *loader) crowded() bool { return len(l.r.found) > maxFound }
+
+// done tells whether to leave the rest: the work is used up, or there are
+// messages enough.
+func (l *loader) done() bool { return l.b.exhausted || l.crowded() }
+
 // hidden stands where a sensitive value was.
 const hidden = "(sensitive)"
 

@@ -59,7 +59,7 @@ func (x *expansion) value(values []cty.Value) cty.Value {
 func (m *module) count() {
 	var calls []*block
 	for _, key := range m.c.order {
-		if m.l.b.exhausted {
+		if m.l.done() {
 			return
 		}
 		b := m.c.blocks[key]

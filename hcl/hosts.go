@@ -18,7 +18,7 @@ func (m *module) hostValues(b *block) cty.Value {
 	}
 	var values []cty.Value
 	for _, inst := range x.insts {
-		if m.l.b.exhausted {
+		if m.l.done() {
 			return cty.DynamicVal
 		}
 		m.l.b.grant(stepsPerInstance)

@@ -100,7 +100,12 @@ func (l *loader) load() (*topology.Topology, *module) {
 	root.inputs = l.rootInputs(c)
 	root.count()
 	root.evaluate()
-	l.link()
+	if !l.done() {
+		l.link()
+	}
+	if l.b.exhausted && !l.r.found.HasErrors() {
+		l.r.error(hcl.Range{}, "Value too large", exhaustedText)
+	}
 	t.Hosts, t.Removed, t.Outputs = l.hosts, l.removed, l.outputs
 	slices.SortFunc(t.Hosts, func(a, b *topology.Host) int { return cmp.Compare(a.Name, b.Name) })
 	slices.SortFunc(t.Outputs, func(a, b topology.Output) int { return cmp.Compare(a.Name, b.Name) })

@@ -23,7 +23,7 @@ func builtin() fs.FS { return modules.FS }
 // evaluate computes everything that the module declares, so that every mistake
 // is found, used or not.
 func (m *module) evaluate() {
-	if m.l.b.exhausted {
+	if m.l.done() {
 		return
 	}
 	m.l.b.grant(stepsPerModule)
@@ -34,7 +34,7 @@ func (m *module) evaluate() {
 		m.lookup("local", name, m.c.locals[name].rng)
 	}
 	for _, key := range m.c.order {
-		if m.l.b.exhausted {
+		if m.l.done() {
 			return
 		}
 		b := m.c.blocks[key]

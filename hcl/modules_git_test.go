@@ -1,6 +1,7 @@
 package hcl
 
 import (
+	"errors"
 	"os"
 	"path/filepath"
 	"strings"
@@ -24,7 +25,8 @@ func fetched(t *testing.T, main string, repositories map[string]map[string]strin
 		tree := filepath.Join(dir, sources.Modules, g.Repository().Folder())
 		for name, content := range files {
 			if target, link := strings.CutPrefix(content, "->"); link {
-				if err := os.Symlink(target, filepath.Join(tree, name)); err != nil {
+				at := filepath.Join(tree, name)
+				if err := errors.Join(os.MkdirAll(filepath.Dir(at), 0o755), os.Symlink(target, at)); err != nil {
 					t.Fatal(err)
 				}
 				continue

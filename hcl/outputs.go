@@ -39,7 +39,7 @@ func (l *loader) declareOutput(c *config, d *block) {
 
 // output evaluates an output of the module.
 func (m *module) output(o *output, rng hcl.Range) cty.Value {
-	return m.resolve("output."+o.name, rng, func() cty.Value {
+	return m.resolveAs(o.expr != nil && isReference(o.expr), "output."+o.name, rng, func() cty.Value {
 		if o.expr == nil {
 			return cty.DynamicVal
 		}
@@ -60,12 +60,16 @@ func (m *module) publish() {
 		if m.parent != nil {
 			continue
 		}
-		if !o.sensitive && hasSensitive(v) {
+		if msg := m.l.b.chargeOutput(v); msg != "" {
+			m.l.r.error(o.rng, "Value too large", "%s", msg)
+			return
+		}
+		plain, found := v.UnmarkDeep()
+		if _, secret := found[sensitive]; secret && !o.sensitive {
 			m.l.r.error(o.expr.Range(), fmt.Sprintf("Output %q holds a sensitive value", name),
 				"Add sensitive = true to the output, or use nonsensitive() if the value may be shown.")
 			continue
 		}
-		plain := unmarked(v)
 		if !plain.IsWhollyKnown() {
 			continue
 		}

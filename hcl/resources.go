@@ -28,7 +28,7 @@ func (m *module) resourceValues(b *block) cty.Value {
 	}
 	var values []cty.Value
 	for _, inst := range x.insts {
-		if m.l.b.exhausted {
+		if m.l.done() {
 			return cty.DynamicVal
 		}
 		r, v := m.resource(b, x, inst)
@@ -195,5 +195,5 @@ func (l *loader) ignoredNames(expr hcl.Expression, names []string) []string {
 		}
 	}
 	slices.Sort(out)
-	return slices.Clip(slices.Compact(out))
+	return slices.Clip(out)
 }

@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/hashicorp/hcl/v2"
+	"github.com/hashicorp/hcl/v2/hclsyntax"
 	"github.com/lvsform/lvsform/topology"
 	"github.com/zclconf/go-cty/cty"
 )
@@ -34,11 +35,9 @@ type module struct {
 	expanded map[string]*expansion
 	children map[string][]*module        // by the name of the call
 	contexts map[string]*hcl.EvalContext // by block path
-	depends  []string                    // what depends_on of the calls around says
-	depended bool
-	ordered  map[string][]string // what depends_on of a block names
-	waiting  map[string][]string // the same with that of the calls around
-	ignoring map[string][]string // what ignore_changes of a block names
+	ordered  map[string][]string         // what depends_on of a block names
+	waiting  map[string][]string         // the same with that of the calls around
+	ignoring map[string][]string         // what ignore_changes of a block names
 	// validating counts the validation rules being evaluated: they see
 	// values that have not passed their own rules yet.
 	validating int
@@ -99,12 +98,20 @@ func (m *module) at(path string) string {
 // resolve computes a value once. A value that failed is unknown: whatever
 // depends on it stays silent.
 func (m *module) resolve(key string, rng hcl.Range, compute func() cty.Value) cty.Value {
+	return m.resolveAs(false, key, rng, compute)
+}
+
+// resolveAs is resolve for a value that was measured already, or was not.
+func (m *module) resolveAs(measured bool, key string, rng hcl.Range, compute func() cty.Value) cty.Value {
 	if n := m.nodes[key]; n != nil {
 		if n.running {
 			m.l.cycle(m.at(key), rng)
 			return cty.DynamicVal
 		}
 		return n.value
+	}
+	if m.l.b.exhausted {
+		return cty.DynamicVal
 	}
 	if len(m.l.stack) > maxReferences {
 		m.l.r.error(rng, "Values depend on each other in too long a chain", "A chain may have %d links.", maxReferences)
@@ -116,11 +123,21 @@ func (m *module) resolve(key string, rng hcl.Range, compute func() cty.Value) ct
 	n.value = compute()
 	m.l.stack = m.l.stack[:len(m.l.stack)-1]
 	n.running = false
-	if _, msg := measure(n.value); msg != "" {
+	if measured {
+		return n.value
+	}
+	if msg := m.l.b.chargeName(n.value); msg != "" {
 		m.l.r.error(rng, "Value too large", "%s", msg)
 		n.value = cty.DynamicVal
 	}
 	return n.value
+}
+
+// isReference tells whether an expression yields a value that has a name, or a
+// part of one.
+func isReference(expr hcl.Expression) bool {
+	_, ok := expr.(*hclsyntax.ScopeTraversalExpr)
+	return ok
 }
 
 // cycle reports that a value depends on itself, with the whole way.
@@ -301,7 +318,7 @@ func (m *module) lookup(root, name string, rng hcl.Range) cty.Value {
 		}
 	case "local":
 		if e, ok := m.c.locals[name]; ok {
-			return m.resolve("local."+name, rng, func() cty.Value { return m.eval(e.expr) })
+			return m.resolveAs(isReference(e.expr), "local."+name, rng, func() cty.Value { return m.eval(e.expr) })
 		}
 	case "host":
 		if b := m.c.blocks["host."+name]; b != nil {

@@ -176,7 +176,7 @@ func (m *module) variable(v *variable, rng hcl.Range) cty.Value {
 	if m.validating > 0 {
 		return m.rawVariable(v)
 	}
-	return m.resolve("var."+v.name, rng, func() cty.Value {
+	return m.resolveAs(true, "var."+v.name, rng, func() cty.Value {
 		value := m.rawVariable(v)
 		if !m.validate(v) {
 			return cty.DynamicVal
@@ -186,7 +186,7 @@ func (m *module) variable(v *variable, rng hcl.Range) cty.Value {
 }
 
 func (m *module) rawVariable(v *variable) cty.Value {
-	return m.resolve("var."+v.name+" (value)", v.rng, func() cty.Value {
+	return m.resolveAs(true, "var."+v.name+" (value)", v.rng, func() cty.Value {
 		value := m.givenValue(v)
 		if v.sensitive {
 			m.l.hideValue(value)
