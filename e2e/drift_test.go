@@ -166,6 +166,7 @@ ipvsadm -e -t 192.0.2.100:80 -r 192.0.2.11 -m -w 0`, []string{
 		{"a real server added to a declared service", `
 ipvsadm -a -t 192.0.2.100:80 -r 192.0.2.13 -m -w 3`, []string{
 			"dir1 delete ipvs_destination tcp/192.0.2.100:80/192.0.2.13:80",
+			"dir1 update ipvs_destination tcp/192.0.2.100:80/192.0.2.13:80", // its drain
 		}},
 	} {
 		t.Run(tc.name, func(t *testing.T) {

@@ -102,6 +102,7 @@ type builder struct {
 	// forwards is how declared destinations are reached.
 	forwards map[use]string
 	fixed    map[string]Wave // of changes, by id, whose kind does not tell it
+	changing map[string]bool // hosts of which more changes than destinations
 	moving   map[string]bool // servers that change between NAT and another way of forwarding
 }
 

@@ -23,8 +23,13 @@ const momentary = time.Millisecond
 // that is given the weight 0 is drained by that. A service that goes as a whole
 // has lost its VIP before and is not drained.
 func (b *builder) drains() {
-	b.moving = map[string]bool{}
+	b.moving, b.changing = map[string]bool{}, map[string]bool{}
 	b.indexForwards()
+	for _, c := range b.plan.Changes {
+		if c.Key().Kind != state.KindDestination {
+			b.changing[c.Host] = true
+		}
+	}
 	for _, c := range b.plan.Changes {
 		if server := b.moves(c); server != "" {
 			b.moving[server] = true
@@ -160,11 +165,12 @@ func (b *builder) serverOf(c Change) string {
 
 // moves is the server of a destination that changes between NAT, where the
 // server's answers must come back through the director, and a way of forwarding
-// where they must not: both cannot work at once.
+// where they must not: both cannot work at once. A server that is not changed
+// itself does not move: only its destination is wrong.
 func (b *builder) moves(c Change) string {
 	server := b.serverOf(c)
 	before, ok := c.Before.(state.Destination)
-	if server == "" || !ok || b.in.Destroy {
+	if server == "" || !ok || !b.changing[server] || b.in.Destroy {
 		return ""
 	}
 	after, ok := b.forwards[use{c.Host, before.Service, before.Address}]

@@ -156,3 +156,22 @@ func TestDrainUnderEveryKindOfScheduler(t *testing.T) {
 		})
 	}
 }
+
+// A destination that somebody gave another way of forwarding is put right at
+// once: its server is as it should be.
+func TestAWrongDestinationOfARightServerIsNoMove(t *testing.T) {
+	top := webDR("rs1", "rs2")
+	live := settle(t, top, bareAll(top))
+	id := state.ServiceID{Protocol: "tcp", Address: vip, Port: 80, Family: "ipv4"}
+	l := live["dir1"]
+	for i, o := range l.Objects {
+		if d, ok := o.(state.Destination); ok && d.Service == id && d.Weight == 1 {
+			d.Forward = "nat"
+			l.Objects[i] = d
+		}
+	}
+	p := build(t, planner.Input{Topology: top, Live: live})
+	if diff := cmp.Diff("0 directors, add update dir1:ipvs_destination tcp/172.18.20.128:80/172.18.20.11:80\n", lines(p)); diff != "" {
+		t.Error(diff)
+	}
+}
