@@ -188,20 +188,23 @@ func TestMasqueradedConnectionsComeFromTheDirector(t *testing.T) {
 			wantAnswer(t, client, netip.AddrPortFrom(a.vip, 80).String(), a.director.String()+" at 80")
 			wantAnswer(t, client, netip.AddrPortFrom(a.vip, 81).String(), a.other.String()+" at 81")
 			// A connection outlives that the table is written anew, and that its
-			// own rule goes.
+			// own rule goes while there is another: the kernel translates as long
+			// as there is a chain for it.
 			var held net.Conn
+			more := with(full, func(m *state.Masquerade) { m.Port = 9999 })
 			in(t, client, func() { _, held = hold(t, netip.AddrPortFrom(a.vip, 80).String()) })
 			if held == nil {
 				return
 			}
 			defer held.Close()
-			for i, change := range []wire.Step{step(every, nil), step(full, nil)} {
+			for i, change := range []wire.Step{step(nil, more), step(full, nil)} {
 				must(t, k, change)
 				fmt.Fprintf(held, "line %d\n", i)
 				if line, err := bufio.NewReader(held).ReadString('\n'); err != nil || line != fmt.Sprintf("line %d\n", i) {
 					t.Errorf("after %s the connection says %q, %v", change.ID, line, err)
 				}
 			}
+			must(t, k, step(more, nil), step(every, nil))
 			// What does not go through the VIP keeps its source.
 			wantAnswer(t, client, netip.AddrPortFrom(a.server, 80).String(), a.client.String()+" at 80")
 		})
