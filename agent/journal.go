@@ -1,11 +1,11 @@
 package agent
 
 import (
-	"crypto/rand"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
+	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"strings"
@@ -28,7 +28,8 @@ type journal struct {
 	txn.Pending
 }
 
-func newToken() string { return rand.Text() }
+// newToken differs from every earlier one.
+func newToken() string { return fmt.Sprintf("%016x%016x", rand.Uint64(), rand.Uint64()) }
 
 func currentBoot() string {
 	b, err := os.ReadFile(bootID)

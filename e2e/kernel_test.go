@@ -34,7 +34,7 @@ func TestKernelTests(t *testing.T) {
 				t.Fatal(err)
 			}
 			defer own.Close()
-			r, err := own.Exec(t.Context(), "sh", "-c", `cd "$1" && exec "$2" -test.v -test.timeout=15m`, "sh", dir, binary)
+			r, err := own.Exec(t.Context(), "sh", "-c", `cd "$1" && exec "$2" -test.v -test.timeout=30m`, "sh", dir, binary)
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -14,9 +14,13 @@ import (
 	"github.com/zclconf/go-cty/cty"
 )
 
-// maxPorts bounds the ports and ranges of one mark: they are one rule of a
-// packet filter.
-const maxPorts = 1024
+// maxPorts bounds the ports and ranges of one mark, and maxPortsText what they
+// are when written out: the mark's rules carry it as their comment, which has
+// 127 characters for all of it.
+const (
+	maxPorts     = 32
+	maxPortsText = 64
+)
 
 func markSchema() *schema {
 	return &schema{attrs: map[string]attribute{
@@ -95,7 +99,15 @@ func (o *object) ports(name string) []topology.PortRange {
 	slices.SortFunc(out, func(a, b topology.PortRange) int {
 		return cmp.Or(cmp.Compare(a.First, b.First), cmp.Compare(a.Last, b.Last))
 	})
-	for i := 1; i < len(out); i++ {
+	text := 0
+	for i, p := range out {
+		if text += len(showPorts(p)) + 1; text > maxPortsText {
+			o.fail(name, "Too many ports", "Written out the ports of one mark may have %d characters, and %s is over that. Put the rest into a second mark with the same number.", maxPortsText, showPorts(p))
+			return nil
+		}
+		if i == 0 {
+			continue
+		}
 		if a, b := out[i-1], out[i]; b.First <= a.Last {
 			o.fail(name, "Overlapping ports", "%s and %s hold the same port. Take it out of one of the two.", showPorts(a), showPorts(b))
 			return nil
