@@ -40,6 +40,7 @@ virtual_service "marked" {
 	s.write(head + strings.Replace(a, "    rs2 = { host = host.rs2, label = \"lo:a\" }\n", "", 1) + b + extra)
 	s.wantPlan(
 		"dir1 delete ipvs_destination tcp/192.0.2.101:80/192.0.2.12:80",
+		"dir1 update ipvs_destination tcp/192.0.2.101:80/192.0.2.12:80", // its drain
 		"rs2 delete address lo/192.0.2.101",
 		"rs2 delete route 254/192.0.2.101/32/0")
 	s.apply()
@@ -154,10 +155,13 @@ func TestServiceIsUpdatedInPlace(t *testing.T) {
 		if !strings.Contains(step.name, "persistence") {
 			s.wantPlan(step.plan...)
 		}
-		s.apply()
+		applied := s.must(0, "apply", "--auto-approve", "--json", "--drain-timeout", "2s")
 		s.wantOn("dir1", "ipvsadm -Sn", step.table)
 		s.wantPlan()
 		open.wantAlive(step.name)
+		if waited := strings.Contains(applied.out, `"connections":1`); waited != (step.name == "weight 0") {
+			t.Errorf("%s: apply waited for the open connection: %v", step.name, waited)
+		}
 		if step.name == "weight 0" {
 			if n := s.request("tcp", target, 4).Counts()["rs1"]; n != 0 {
 				t.Errorf("a drained server answered %d new requests", n)
