@@ -13,12 +13,16 @@ import (
 // drainPause is the time between two looks at the connections that are left.
 const drainPause = 200 * time.Millisecond
 
+// quietLooks is how many looks in a row must find no connection: one that is
+// being opened when new ones are stopped is not yet counted as active.
+const quietLooks = 4
+
 // drain waits until the destinations that the changes took new connections from
 // have none any more, each for its own time at most. An interrupted run waits no
 // longer. Only a failure to look is an error.
 func (r *run) drain(ctx context.Context, host string, changes []planner.Change) error {
 	left := slices.DeleteFunc(slices.Clone(changes), func(c planner.Change) bool { return c.Drain == 0 })
-	start := time.Now()
+	start, quiet := time.Now(), map[string]int{}
 	for len(left) > 0 {
 		open, err := r.connections(ctx, host, left)
 		if err != nil {
@@ -28,7 +32,10 @@ func (r *run) drain(ctx context.Context, host string, changes []planner.Change) 
 		left = slices.DeleteFunc(left, func(c planner.Change) bool {
 			n := open[c.Key().ID]
 			r.observer.Draining(c, n)
-			return n == 0 || waited >= c.Drain
+			if quiet[c.ID]++; n > 0 {
+				quiet[c.ID] = 0
+			}
+			return quiet[c.ID] == quietLooks || waited >= c.Drain
 		})
 		if len(left) == 0 {
 			return nil

@@ -189,7 +189,7 @@ func TestADrainEndsWithTheLastConnection(t *testing.T) {
 	if r := run(context.Background(), draining(time.Hour), j); !r.Complete() {
 		t.Errorf("%+v", r)
 	}
-	if diff := cmp.Diff([]string{"dir:drain", "look", "look", "look", "dir:old", "old:vip"}, j.calls[3:]); diff != "" {
+	if diff := cmp.Diff([]string{"dir:drain", "look", "look", "look", "look", "look", "look", "dir:old", "old:vip"}, j.calls[3:]); diff != "" {
 		t.Error(diff)
 	}
 }
