@@ -118,7 +118,7 @@ func changeModes(t *testing.T, config, target string) {
 	}
 	s.write(in("nat"))
 	s.apply()
-	for _, mode := range []string{"dr", "tun", "fullnat", "nat", "tun", "nat"} {
+	for _, mode := range []string{"dr", "tun", "fullnat", "nat"} {
 		t.Run("to "+mode, func(t *testing.T) {
 			s := s.in(t)
 			s.write(in(mode))
