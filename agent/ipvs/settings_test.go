@@ -18,6 +18,7 @@ import (
 // settings is a kernel that knows timeouts and sync daemons.
 type settings struct {
 	refuse  unix.Errno
+	mute    bool              // a daemon that has not run yet is stopped without an answer
 	set     map[uint16]uint32 // timeouts
 	daemons [][]byte          // attributes
 	asked   []uint8           // commands
@@ -25,10 +26,20 @@ type settings struct {
 }
 
 func (k *settings) Send(b []byte) error {
-	m, _, err := nextMessage(b)
-	if err != nil {
-		return err
+	for len(b) > 0 {
+		m, rest, err := nextMessage(b)
+		if err == nil {
+			err = k.answer(m, b)
+		}
+		if err != nil {
+			return err
+		}
+		b = rest
 	}
+	return nil
+}
+
+func (k *settings) answer(m message, b []byte) error {
 	command := m.payload[0]
 	k.asked = append(k.asked, command)
 	attrs := attrReader{rest: m.payload[genericHeader:]}
@@ -61,8 +72,14 @@ func (k *settings) Send(b []byte) error {
 	case command == cmdNewDaemon:
 		attrs.next()
 		k.daemons = append(k.daemons, attrs.value)
+	case command == cmdDelDaemon && k.daemons == nil && len(k.asked) > 1 && k.asked[len(k.asked)-2] == cmdDelDaemon:
+		k.answers = append(k.answers, fakeError(m.seq, unix.ESRCH, b[:netlinkHeader]))
+		return nil
 	case command == cmdDelDaemon:
 		k.daemons = nil
+		if k.mute {
+			return nil
+		}
 	}
 	k.answers = append(k.answers, fakeError(m.seq, 0, b[:netlinkHeader]))
 	return attrs.err
@@ -119,7 +136,7 @@ func TestADaemonIsStoppedBeforeItStartsAnew(t *testing.T) {
 	if _, err := table.ApplySettings([]state.Change{{Before: s, After: moved}, {Before: state.DefaultTimeouts}}); err != nil {
 		t.Fatal(err)
 	}
-	if diff := gocmp.Diff([]uint8{cmdDelDaemon, cmdNewDaemon}, k.asked); diff != "" {
+	if diff := gocmp.Diff([]uint8{cmdDelDaemon, cmdDelDaemon, cmdNewDaemon}, k.asked); diff != "" {
 		t.Error(diff)
 	}
 }
@@ -170,6 +187,15 @@ func TestRefusedSettingsSayWhatToDo(t *testing.T) {
 		if test.refuse != 0 && !errors.Is(err, test.refuse) {
 			t.Errorf("%s: %v is not %v", name, err, test.refuse)
 		}
+	}
+}
+
+func TestADaemonThatIsStoppedWithoutAnAnswerIsStopped(t *testing.T) {
+	k, table := newSettings()
+	k.mute = true
+	s := state.Sync{Role: "backup", Interface: "eth0", Group: netip.MustParseAddr("224.0.0.81"), Port: 8848, TTL: 1}
+	if done, err := table.ApplySettings([]state.Change{{Before: s}}); err != nil || done != 1 {
+		t.Errorf("%d, %v", done, err)
 	}
 }
 

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"slices"
 
 	"golang.org/x/sys/unix"
 
@@ -108,15 +109,24 @@ func (t *Table) changeSync(c state.Change) error {
 	return explainSync(want, err)
 }
 
+// stopSync asks twice: the kernel stops a daemon that has not yet run at all and
+// answers nothing to that (kthread_stop gives EINTR, which netlink keeps to
+// itself), but always answers that there is none to stop.
 func (t *Table) stopSync(s state.Sync) error {
 	b, err := requestSync(t.family, cmdDelDaemon, s)
 	if err != nil {
 		return err
 	}
-	if _, err = t.exchange(b, nothing); errors.Is(err, unix.ESRCH) {
-		return nil // it does not run
+	refusals, err := t.transact(batch{messages: slices.Concat(b, b), starts: []int{0, len(b)}})
+	if err != nil {
+		return err
 	}
-	return err
+	for _, r := range refusals {
+		if !errors.Is(r.err, unix.ESRCH) { // that it does not run
+			return r.err
+		}
+	}
+	return nil
 }
 
 func requestSync(family uint16, command uint8, s state.Sync) ([]byte, error) {

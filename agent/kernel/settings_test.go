@@ -110,6 +110,21 @@ func TestSyncDaemons(t *testing.T) {
 	}
 }
 
+// A daemon that is stopped before it has run for the first time is gone, too.
+func TestSyncDaemonStopsRightAfterItsStart(t *testing.T) {
+	k := withIPVS(t)
+	for range 100 {
+		for _, c := range []state.Change{{After: syncBackup}, {Before: syncBackup}} {
+			if _, err := k.Apply([]state.Change{c}); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	if have := live(t, k, syncBackup.Key()); have != nil {
+		t.Errorf("still there: %v", have)
+	}
+}
+
 func TestSyncDaemonsStartedByHandAreSeen(t *testing.T) {
 	k := withIPVS(t)
 	shell(t, "ipvsadm --start-daemon master --mcast-interface eth0 --syncid 3 --mcast-group 224.0.0.99 --mcast-port 8849 --mcast-ttl 2 --sync-maxlen 1100")
