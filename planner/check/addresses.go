@@ -125,7 +125,7 @@ func (w *world) management020(s *service) {
 			summary: fmt.Sprintf("VIP %s is the address of %s", s.Address, m.host.Name),
 			detail: fmt.Sprintf("%s is managed, and answers its cluster, under this address. It cannot move with the service, and port %d of it would no longer reach %s itself. Take an address of its own for the VIP.",
 				m.host.Name, s.Port, m.host.Name),
-			at: []topology.Range{rangeOf(s.resource, "address"), hostRange(m.host, "address")}})
+			at: []topology.Range{s.vipRange(), hostRange(m.host, "address")}})
 	}
 }
 

@@ -132,6 +132,11 @@ route "away" {
 		[]string{`LVS015 error: port = 0`}},
 	"LVS016 a service that no mark feeds": {marked, "  fwmark  = 7", "  fwmark  = 8",
 		[]string{`LVS016 warning: fwmark = 8`, `LVS016 warning: mark = 7`}},
+	"LVS007 a marked address on no interface": {marked, `ip     = "192.0.2.100/32"`, `ip     = "192.0.2.101/32"`,
+		[]string{`LVS007 error: address = "192.0.2.100"`}},
+	"LVS005 a marked address that the real server does not hold": {marked, `host "rs1" { address = "192.0.2.11" }`,
+		"host \"rs1\" {\n  address = \"192.0.2.11\"\n  interface \"eth0\" { addresses = [\"192.0.2.11/24\"] }\n}",
+		[]string{`LVS005 error: host = host.rs1`}},
 	"LVS017 a drained server of a persistent service": {direct, "    host = host.rs1\n  }\n", `    host   = host.rs1
     weight = 0
   }

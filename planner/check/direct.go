@@ -72,7 +72,7 @@ func (w *world) vipMissing(s *service, rs server) {
 	name := rs.machine.host.Name
 	f := finding{id: "LVS005", host: name, object: s.serverPath(rs),
 		summary: fmt.Sprintf("VIP %s is missing on real server %s", s.Address, name),
-		at:      []topology.Range{s.serverRange(rs, "host", "address"), rangeOf(s.resource, "address")}}
+		at:      []topology.Range{s.serverRange(rs, "host", "address"), s.vipRange()}}
 	f.detail = fmt.Sprintf("With forward %q a packet arrives with the VIP as its destination, and %s drops it, for the address is not its own. Declare an address %s on its lo",
 		rs.Forward, name, netip.PrefixFrom(s.Address, s.Address.BitLen()))
 	if rs.Forward == "tun" {

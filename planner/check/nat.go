@@ -73,7 +73,7 @@ func (w *world) oneNetwork(s *service, rs server) {
 		summary: fmt.Sprintf("%s answers clients on its own network past %s", name, d.host.Name),
 		detail: fmt.Sprintf("The VIP %s is on %s, where %s is too. It answers a client of that network directly, from %s, and the client drops that. Clients elsewhere are served. Put the VIP on another network, or give the service source NAT (module fullnat).",
 			s.Address, network, name, rs.Address),
-		at: []topology.Range{rangeOf(s.resource, "address"), s.serverRange(rs, "host", "address")}})
+		at: []topology.Range{s.vipRange(), s.serverRange(rs, "host", "address")}})
 }
 
 // contains tells whether another address is on the network of an address of a host.
@@ -102,7 +102,7 @@ func (w *world) redirects(s *service, device string) {
 		summary: fmt.Sprintf("%s redirects its real servers past itself", d.host.Name),
 		detail: fmt.Sprintf("Clients and real servers of %s are on %s, so the kernel tells a real server that it can reach the client directly: its further answers bypass the director. It does so while all's value or the interface's is 1, and here %s. Set both to 0.",
 			s.Address, device, join(on)),
-		at: append(at, rangeOf(s.resource, "address"))})
+		at: append(at, s.vipRange())})
 }
 
 func join(list []string) string {

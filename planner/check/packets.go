@@ -98,7 +98,7 @@ func (w *world) listens(s *service, rs server) {
 func (w *world) filtered(s *service) {
 	d := s.director
 	if s.Protocol != "" && s.Address.IsValid() {
-		w.filter(d, "input", packet{s.Address, protocols[s.Protocol], s.Port}, s.resource.Path, "requests to the VIP", rangeOf(s.resource, "address"))
+		w.filter(d, "input", packet{s.Address, protocols[s.Protocol], s.Port}, s.resource.Path, "requests to the VIP", s.vipRange())
 	}
 	for _, rs := range s.servers {
 		m, at := rs.machine, s.serverRange(rs, "host", "address")

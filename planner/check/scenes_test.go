@@ -220,6 +220,11 @@ host "dir1" {
   interface "eth0" { addresses = ["192.0.2.2/24"] }
 }
 host "rs1" { address = "192.0.2.11" }
+address "marked" {
+  host   = host.dir1
+  ip     = "192.0.2.100/32"
+  device = "eth0"
+}
 mark "web" {
   host     = host.dir1
   protocol = "tcp"

@@ -38,12 +38,51 @@ func (w *world) service(s *service) {
 	if nat > 0 {
 		w.forwards(s)
 	}
+	w.marked(s)
 	if nat > manyServers {
 		w.report(finding{id: "LVS019", host: s.director.host.Name, object: s.resource.Path,
 			summary: fmt.Sprintf("%d real servers behind NAT", nat),
 			detail:  fmt.Sprintf("Requests and answers of all of them pass %s. Where the answers are large, dr or tun take them past it.", s.director.host.Name),
 			at:      []topology.Range{rangeOf(s.resource, "forward")}})
 	}
+}
+
+// marked makes the checks of VIPs for the addresses that feed a firewall mark to
+// the service.
+func (w *world) marked(s *service) {
+	if s.FWMark == 0 {
+		return
+	}
+	seen := map[netip.Addr]bool{}
+	for _, r := range w.feeding[fwmark{s.director.host.Name, s.Family, s.FWMark}] {
+		body := *s.VirtualService
+		if body.Address = r.Body.(*topology.Mark).Address; seen[body.Address] {
+			continue
+		}
+		seen[body.Address] = true
+		fed := *s
+		fed.VirtualService, fed.mark = &body, r
+		w.onDirector(&fed)
+		for _, rs := range s.servers {
+			switch {
+			case rs.machine == s.director:
+			case rs.Forward == "dr", rs.Forward == "tun":
+				w.direct(&fed, rs)
+			case rs.machine != nil:
+				if some, _ := w.masquerades(&fed, rs.Address); !some {
+					w.oneNetwork(&fed, rs)
+				}
+			}
+		}
+	}
+}
+
+// vipRange is where the VIP stands.
+func (s *service) vipRange() topology.Range {
+	if s.mark != nil {
+		return rangeOf(s.mark, "address")
+	}
+	return rangeOf(s.resource, "address")
 }
 
 // manyServers is where the director of a NAT cluster tends to be its narrowest
@@ -96,7 +135,7 @@ func (w *world) onDirector(s *service) {
 	}
 	f := finding{id: "LVS007", host: d.host.Name, object: s.resource.Path,
 		summary: fmt.Sprintf("VIP %s is on no interface of %s", s.Address, d.host.Name),
-		at:      []topology.Range{rangeOf(s.resource, "address")}}
+		at:      []topology.Range{s.vipRange()}}
 	f.detail = fmt.Sprintf("Packets to it never reach the service. Declare an address %s on %s",
 		netip.PrefixFrom(s.Address, s.Address.BitLen()), d.host.Name)
 	var others []string

@@ -11,6 +11,7 @@ import (
 // world is the whole topology, indexed: every check costs what it looks at,
 // whatever the number of hosts.
 type world struct {
+	feeding  map[fwmark][]*topology.Resource // the mark resources of each mark
 	hosts    map[string]*machine
 	names    []string // of hosts, sorted
 	services []*service
@@ -36,6 +37,7 @@ type identity struct {
 
 // service is a virtual service of a director.
 type service struct {
+	mark *topology.Resource // whose address is the VIP of a service without one
 	*topology.VirtualService
 	resource *topology.Resource
 	director *machine
@@ -65,7 +67,7 @@ type holder struct {
 func newWorld(in Input) *world {
 	w := &world{hosts: map[string]*machine{}, vips: map[netip.Addr]bool{}, holders: map[netip.Addr][]holder{},
 		masqueraded: map[connection]map[netip.Addr]bool{}, changes: map[string][]Change{}, drained: map[identity][]state.Destination{},
-		calls: map[string]topology.Range{}}
+		calls: map[string]topology.Range{}, feeding: map[fwmark][]*topology.Resource{}}
 	declared := map[string][]*topology.Resource{}
 	retired := map[string]bool{}
 	for _, h := range in.Topology.Hosts {
@@ -125,6 +127,10 @@ func (w *world) holdAll() {
 func (w *world) declare(m *machine, retired map[string]bool) {
 	for _, r := range m.resources {
 		switch b := r.Body.(type) {
+		case *topology.Mark:
+			mark := fwmark{m.host.Name, familyOf(b.Address), b.Mark}
+			w.feeding[mark] = append(w.feeding[mark], r)
+			w.vips[b.Address] = true
 		case *topology.Masquerade:
 			c := connection{m.host.Name, b.VIP, b.Protocol, b.Port}
 			if w.masqueraded[c] == nil {
