@@ -56,6 +56,19 @@ func tooManyTokens(filename string) hcl.Diagnostics {
 	}}
 }
 
+// signs counts the signs that are tokens of their own, outside of texts and
+// comments at least: no file has fewer tokens than signs, but for those.
+func signs(src []byte) int {
+	n := 0
+	for _, c := range src {
+		switch c {
+		case '[', ']', '{', '}', '(', ')', ',', '.', '=':
+			n++
+		}
+	}
+	return n
+}
+
 // checkTokens counts nesting on tokens, because the parser recurses without a
 // bound and dies on a file of opening brackets.
 func checkTokens(tokens hclsyntax.Tokens) hcl.Diagnostics {

@@ -108,6 +108,23 @@ func (r *reporter) since(n int, object, host string) {
 	}
 }
 
+// calledAt points the messages after the first n that are about lines of a
+// module from elsewhere to the call of the module: that is what its reader can
+// change.
+func (r *reporter) calledAt(n int, call topology.Range) {
+	if call.IsZero() {
+		return
+	}
+	for i := n; i < len(r.found); i++ {
+		d := &r.found[i]
+		if d.Range == nil || !strings.Contains(d.Range.File, "://") {
+			continue
+		}
+		d.Also = append([]topology.Range{*d.Range}, d.Also...)
+		d.Range = &call
+	}
+}
+
 // takeContent is take for the content of a block: to an unknown name without a
 // near one it adds what the block takes.
 func (r *reporter) takeContent(diags hcl.Diagnostics, s *hcl.BodySchema) bool {

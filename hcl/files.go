@@ -205,6 +205,11 @@ func (l *loader) parse(shown string, src []byte) *hcl.File {
 		f.Body = jsonBody{f.Body, t}
 		return f
 	}
+	// Each file is turned into tokens as a whole, which takes memory: those that
+	// are too many by their signs alone are not.
+	if l.signs += signs(src); l.signs > maxAllTokens {
+		return l.tooLarge(shown)
+	}
 	f, tokens, diags := parseNative(src, shown)
 	if l.r.take(diags) || !l.fits(tokens, shown) {
 		return nil
@@ -222,6 +227,9 @@ func parseJSON(src []byte, shown string) (*hcl.File, hcl.Diagnostics) {
 
 // parseNative parses a file and returns how many tokens it has.
 func parseNative(src []byte, shown string) (*hcl.File, int, hcl.Diagnostics) {
+	if signs(src) > maxTokens {
+		return nil, 0, tooManyTokens(shown)
+	}
 	tokens, diags := hclsyntax.LexConfig(src, shown, hcl.InitialPos)
 	if diags := checkTokens(tokens); diags.HasErrors() {
 		return nil, 0, diags
@@ -242,6 +250,11 @@ func (l *loader) fits(tokens int, shown string) bool {
 	if l.tokens += tokens; l.tokens <= maxAllTokens {
 		return true
 	}
-	l.r.error(fileRange(shown), "The configuration is too large", "All files together may hold %d words and signs.", maxAllTokens)
+	l.tooLarge(shown)
 	return false
+}
+
+func (l *loader) tooLarge(shown string) *hcl.File {
+	l.r.error(fileRange(shown), "The configuration is too large", "All files together may hold %d words and signs.", maxAllTokens)
+	return nil
 }

@@ -60,7 +60,7 @@ func (o *object) hostOf(path, name string) *topology.Host {
 		o.fail("name", "Invalid host name", "A host's name has from 1 to 255 characters and no control characters.")
 	}
 	for _, i := range o.blocks["interface"] {
-		h.Interfaces = append(h.Interfaces, i.interfaceOf())
+		h.Interfaces = append(h.Interfaces, i.interfaceOf(h.OS))
 	}
 	if s := o.block("ssh"); s != nil {
 		h.SSH = s.sshOf()
@@ -79,9 +79,16 @@ func misleads(c rune) bool {
 	return isControl(c) || c >= 0x202a && c <= 0x202e || c >= 0x2066 && c <= 0x2069 || c == '\ufffd'
 }
 
-func (o *object) interfaceOf() topology.Interface {
+func (o *object) interfaceOf(system string) topology.Interface {
 	i := topology.Interface{Name: o.label, Range: toRange(o.header)}
-	if why := badDevice(o.label); why != "" {
+	why := ""
+	switch {
+	case system == "" || system == "linux":
+		why = badDevice(o.label)
+	case o.label == "" || len(o.label) > 255 || strings.ContainsFunc(o.label, misleads):
+		why = "a name has from 1 to 255 characters and no control characters"
+	}
+	if why != "" {
 		o.l.r.error(o.header, "Invalid interface name", "%q cannot name an interface: %s.", clip(o.label), why)
 	}
 	list, ok := o.vals["addresses"]

@@ -46,6 +46,7 @@ type loader struct {
 	functions map[string]function.Function
 	configs   map[string]*config
 	tokens    int      // of all files read so far
+	signs     int      // of all files, see signs
 	stack     []string // what is being evaluated, outermost first
 	hosts     []*topology.Host
 	resources []*resource

@@ -59,6 +59,7 @@ func (m *module) resource(b *block, x *expansion, inst *instance) (*resource, ct
 	m.secretIdentity(b.kind, mk, r.Sensitive)
 	r.Attributes, r.Call = mk.places(), m.outermostCall()
 	m.l.r.since(before, r.Path, r.Host)
+	m.l.r.calledAt(before, r.Call)
 	return r, o.value(s, defaults)
 }
 
