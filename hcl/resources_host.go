@@ -214,5 +214,13 @@ func badUnit(s string) string {
 	if plain, ok := strings.CutSuffix(s, ".service"); ok {
 		return fmt.Sprintf("write it without the suffix, %q", clip(plain))
 	}
+	for _, kind := range []string{"socket", "target", "timer", "path", "mount", "automount", "swap", "device", "slice", "scope"} {
+		if strings.HasSuffix(s, "."+kind) {
+			return "it is a " + kind + " of systemd, not a service"
+		}
+	}
+	if strings.HasSuffix(s, "@") {
+		return "it is a template: name an instance of it"
+	}
 	return badName(s, "@:._-", 255)
 }

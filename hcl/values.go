@@ -213,6 +213,8 @@ func badDevice(s string) string {
 		switch {
 		case c == '/':
 			return "it holds a slash"
+		case c == '%':
+			return "it holds a percent sign, which the kernel replaces"
 		case c == ':':
 			return "it holds a colon; an alias goes to label"
 		case c <= ' ' || c >= 0x7f:

@@ -9,7 +9,6 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/lvsform/lvsform/planner/check"
 	"github.com/lvsform/lvsform/state"
 	"github.com/lvsform/lvsform/topology"
 )
@@ -50,6 +49,11 @@ func declare(t *topology.Topology) (map[string]desired, topology.Diagnostics) {
 			d.resource(r)
 		}
 	}
+	if more := d.contradictions - maxContradictions; more > 0 {
+		d.diags = append(d.diags, topology.Diagnostic{Severity: topology.Error,
+			Summary: fmt.Sprintf("%d more objects are declared with two values", more),
+			Detail:  "They are like those that are shown."})
+	}
 	return d.hosts, d.diags
 }
 
@@ -60,7 +64,12 @@ type declarer struct {
 	vips      map[netip.Addr]bool   // addresses of virtual services
 	directors map[vip]bool
 	diags     topology.Diagnostics
+	// contradictions are the objects declared with two values, so far.
+	contradictions int
 }
+
+// maxContradictions is how many objects with two values are told one by one.
+const maxContradictions = 50
 
 // vip is a virtual service's address on the director that serves it.
 type vip struct {
@@ -326,6 +335,9 @@ func (d *declarer) add(r *topology.Resource, address string, w want) {
 		return // a service in two blocks, which LVS009 is about
 	}
 	if have.object != w.object {
+		if d.contradictions++; d.contradictions > maxContradictions {
+			return
+		}
 		rng := r.Range
 		values := fmt.Sprintf("%s wants %s, but %s (%s) wants %s", address, Describe(w.object),
 			have.addresses[0], have.resources[0].Range, Describe(have.object))
@@ -358,43 +370,4 @@ func (w *want) merge(o *want) {
 			w.resources = append(w.resources, r)
 		}
 	}
-}
-
-// Queries names, for every managed host, what a plan must ask for by name.
-func Queries(t *topology.Topology) map[string]Names {
-	hosts, _ := declare(t)
-	checked := check.Sysctls(t)
-	out := make(map[string]Names, len(hosts))
-	for name, d := range hosts {
-		out[name] = d.query(checked[name])
-	}
-	return out
-}
-
-// Names are what a plan must ask a host for by name; each is sorted.
-type Names struct {
-	Sysctls  []string `json:"sysctls,omitempty"`
-	Modules  []string `json:"modules,omitempty"`
-	Packages []string `json:"packages,omitempty"`
-	Units    []string `json:"services,omitempty"`
-	// Checked are sysctls that only the checks look at; a * stands for every
-	// interface.
-	Checked []string `json:"checked,omitempty"`
-}
-
-func (d desired) query(checked []string) Names {
-	n := Names{Checked: checked}
-	for _, key := range slices.SortedFunc(maps.Keys(d), state.Key.Compare) {
-		switch key.Kind {
-		case state.KindSysctl:
-			n.Sysctls = append(n.Sysctls, key.ID)
-		case state.KindModule:
-			n.Modules = append(n.Modules, key.ID)
-		case state.KindPackage:
-			n.Packages = append(n.Packages, key.ID)
-		case state.KindUnit:
-			n.Units = append(n.Units, key.ID)
-		}
-	}
-	return n
 }
