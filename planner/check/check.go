@@ -60,6 +60,7 @@ func Run(in Input) Result {
 		w.syncFiltered()
 		w.marks()
 		w.forwarding()
+		w.firewallsOff()
 	}
 	w.cutOff()
 	r := Result{Findings: w.findings(), Used: map[string]map[state.Key]bool{}}

@@ -3,6 +3,7 @@ package check
 import (
 	"fmt"
 	"net/netip"
+	"slices"
 
 	"github.com/lvsform/lvsform/state"
 	"github.com/lvsform/lvsform/topology"
@@ -67,6 +68,31 @@ func familyOf(a netip.Addr) string {
 
 // fromRouterAdvertisement is RTPROT_RA of linux/rtnetlink.h.
 const fromRouterAdvertisement = 9
+
+// firewalls are the services that hold a host's packet filter.
+var firewalls = []string{"firewalld", "ufw", "nftables", "iptables", "ip6tables", "netfilter-persistent", "SuSEfirewall2"}
+
+// firewallsOff looks for firewalls that are switched off as a whole, where a few
+// ports would have to be opened.
+func (w *world) firewallsOff() {
+	for _, name := range w.names {
+		for _, r := range w.hosts[name].resources {
+			b, ok := r.Body.(*topology.Service)
+			if !ok || !slices.Contains(firewalls, b.Name) {
+				continue
+			}
+			for attribute, on := range map[string]*bool{"running": b.Running, "enabled": b.Enabled} {
+				if on == nil || *on || attribute == "enabled" && b.Running != nil && !*b.Running {
+					continue
+				}
+				w.report(finding{id: "LVS025", host: name, object: r.Path,
+					summary: fmt.Sprintf("%s is switched off on %s as a whole", b.Name, name),
+					detail:  "Then everything on the host is open to everybody. Leave it on and open what the mode needs: the service's ports, IP protocol 4 or 47 for tunnels, forwarding for NAT; `lvsform plan` tells what is missing.",
+					at:      []topology.Range{rangeOf(r, attribute)}})
+			}
+		}
+	}
+}
 
 // forwarding looks for hosts that forwarding takes the default route from.
 func (w *world) forwarding() {

@@ -34,12 +34,14 @@ func TestMistakesOfOperators(t *testing.T) {
 			`  gateway = "192.168.10.254"`, `  gateway = "192.168.10.253"`, "LVS003", `gateway = "192.168.10.253"`},
 		"the real server's own default route is kept in NAT": {natted,
 			"route \"gateway\" {\n  host = host.rs2\n  to   = \"default\"\n  via  = \"192.168.10.254\"\n}\n", "", "LVS003", `gateway = "192.168.10.253"`},
+		"the firewall is switched off instead of opened": {direct,
+			"", "service \"firewall\" {\n  host    = host.dir1\n  name    = \"firewalld\"\n  running = false\n  enabled = false\n}\n", "LVS025", `running = false`},
 	} {
 		t.Run(name, func(t *testing.T) {
 			config := edit(t, tc.scene, tc.old, tc.text)
 			_, ds := judge(t, config, nil)
 			for i, got := range shown(t, config, ds) {
-				if got == tc.check+" error: "+tc.line && ds[i].Host != "" && ds[i].Object != "" && strings.HasSuffix(ds[i].Detail, ".") {
+				if (got == tc.check+" error: "+tc.line || got == tc.check+" warning: "+tc.line) && ds[i].Host != "" && ds[i].Object != "" && strings.HasSuffix(ds[i].Detail, ".") {
 					return
 				}
 			}

@@ -62,11 +62,11 @@ func hostChecks() []Check {
 		},
 		{
 			ID: "LVS025", Severity: topology.Warning,
-			Title: "the host's firewall drops what the mode needs",
+			Title: "the host's firewall drops what the mode needs, or is switched off as a whole",
 			Why: "IPVS sits behind the input chain: a packet to the VIP that is dropped there never reaches it. With nat the answers cross the forward chain. Real servers of a tunnel get IP protocol 4 or 41 (ipip), 47 (gre) or a UDP port (gue), " +
 				"which port rules do not mention, and sync daemons talk UDP 8848. A chain is judged only where all is understood that could let the packet through: a rule with an interface, a source address or a set may.",
 			See: []string{"nft list ruleset", "iptables -S; iptables -L -v -n    # which counter grows?"},
-			Fix: "Open the port or protocol that the finding names. There is no need to switch off the firewall, or SELinux.",
+			Fix: "Open the port or protocol that the finding names. There is no need to switch off the firewall, or SELinux: a `service` that does so is a finding too.",
 		},
 		{
 			ID: "LVS026", Severity: topology.Warning,
