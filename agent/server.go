@@ -181,7 +181,7 @@ func (s *Server) observe(q wire.Observe) (*wire.Observation, error) {
 	}
 	out := &wire.Observation{Objects: host.Objects, Ledger: ledger, MissingModules: host.MissingModules}
 	if q.Facts {
-		facts, err := s.Kernel.Facts()
+		facts, err := s.Kernel.Facts(q.Traffic)
 		if err != nil {
 			return nil, err
 		}

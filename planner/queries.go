@@ -13,9 +13,12 @@ import (
 func Queries(t *topology.Topology) map[string]Names {
 	hosts, _ := declare(t)
 	checked := check.Sysctls(t)
+	traffic := check.Traffic(t)
 	out := make(map[string]Names, len(hosts))
 	for name, d := range hosts {
-		out[name] = d.query(checked[name])
+		names := d.query(checked[name])
+		names.Traffic = traffic
+		out[name] = names
 	}
 	return out
 }
@@ -29,6 +32,8 @@ type Names struct {
 	// Checked are sysctls that only the checks look at; a * stands for every
 	// interface.
 	Checked []string `json:"checked,omitempty"`
+	// Traffic: the checks ask what becomes of packets there.
+	Traffic bool `json:"traffic,omitempty"`
 }
 
 func (d desired) query(checked []string) Names {

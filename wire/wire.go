@@ -75,8 +75,10 @@ type Observe struct {
 	// names. What is not installed is left out of the answer.
 	Packages []string `json:"packages,omitempty"`
 	Units    []string `json:"units,omitempty"`
-	// Facts asks for them.
-	Facts bool `json:"facts,omitempty"`
+	// Facts asks for them; Traffic for those too that tell what becomes of
+	// packets: listeners and packet filters.
+	Facts   bool `json:"facts,omitempty"`
+	Traffic bool `json:"traffic,omitempty"`
 }
 
 // Observation answers Observe. Objects holds the loaded modules, existing

@@ -257,7 +257,7 @@ func (k *Kernel) Connections(services []state.ServiceID) ([]state.Connections, e
 }
 
 // Facts implements txn.Kernel.
-func (k *Kernel) Facts() (state.Facts, error) {
+func (k *Kernel) Facts(bool) (state.Facts, error) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	return k.facts, nil

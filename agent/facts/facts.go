@@ -7,8 +7,13 @@ import (
 	"github.com/lvsform/lvsform/state"
 )
 
-// Read reads the facts of the current network namespace.
-func Read() (f state.Facts, err error) {
+// Read reads the facts of the current network namespace; those about traffic
+// only when asked: the kernel looks through its whole table of connections for
+// the sockets that listen.
+func Read(traffic bool) (f state.Facts, err error) {
+	if !traffic {
+		return f, nil
+	}
 	if f.Listeners, err = Listeners(); err != nil {
 		return f, err
 	}

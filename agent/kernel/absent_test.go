@@ -30,7 +30,7 @@ func TestReadLoadsNoModule(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := k.Facts(); err != nil {
+	if _, err := k.Facts(true); err != nil {
 		t.Error(err)
 	}
 	if err := k.Announce(address("tunl0", "192.0.2.1/32")); err != nil {

@@ -80,7 +80,7 @@ func TestFiltersAreTold(t *testing.T) {
 			enter(t, "ip link set lo up\nnft -f - <<'END'\n"+test.rules+"\nEND\n")
 			k := kernel.New()
 			defer k.Close()
-			f, err := k.Facts()
+			f, err := k.Facts(true)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -97,7 +97,7 @@ func TestFactsAreBounded(t *testing.T) {
 `)
 	k := kernel.New()
 	defer k.Close()
-	f, err := k.Facts()
+	f, err := k.Facts(true)
 	if err != nil || len(f.Filters) != 1 {
 		t.Fatalf("%v, %v", f.Filters, err)
 	}

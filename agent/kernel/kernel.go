@@ -152,7 +152,7 @@ func (k *Kernel) Apply(changes []state.Change) (done int, err error) {
 }
 
 // Facts implements txn.Kernel.
-func (k *Kernel) Facts() (state.Facts, error) { return facts.Read() }
+func (k *Kernel) Facts(traffic bool) (state.Facts, error) { return facts.Read(traffic) }
 
 // Announce implements txn.Kernel.
 func (k *Kernel) Announce(a state.Address) error { return k.network.Announce(a) }

@@ -14,8 +14,9 @@ type Kernel interface {
 	// first that failed; some that follow it may have been made as well, where
 	// they went to the kernel together. Deleting what is already gone succeeds.
 	Apply(changes []state.Change) (done int, err error)
-	// Facts reads what the checks look at beside objects.
-	Facts() (state.Facts, error)
+	// Facts reads what the checks look at beside objects; what becomes of
+	// packets, which takes the kernel a while to tell, only when asked.
+	Facts(traffic bool) (state.Facts, error)
 	// Connections counts the connections of the destinations of services.
 	Connections(services []state.ServiceID) ([]state.Connections, error)
 	// Announce tells the neighbours that this host now has the address. A

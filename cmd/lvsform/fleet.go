@@ -229,7 +229,7 @@ func (o *observations) read(ctx context.Context) func(machine, *remote.Session) 
 	return func(m machine, s *remote.Session) error {
 		o.f.progress.set(m.name, "reading")
 		seen, err := s.Observe(ctx, wire.Observe{Sysctls: slices.Concat(m.query.Sysctls, m.query.Checked), Modules: m.query.Modules,
-			Packages: m.query.Packages, Units: m.query.Units, Facts: true})
+			Packages: m.query.Packages, Units: m.query.Units, Facts: true, Traffic: m.query.Traffic})
 		if err != nil {
 			return err
 		}

@@ -41,6 +41,20 @@ func Sysctls(t *topology.Topology) map[string][]string {
 	return out
 }
 
+// Traffic tells whether a check asks what becomes of packets on the hosts: there
+// are services, or sync daemons, that want them.
+func Traffic(t *topology.Topology) bool {
+	return slices.ContainsFunc(t.Resources, func(r *topology.Resource) bool {
+		switch b := r.Body.(type) {
+		case *topology.VirtualService:
+			return true
+		case *topology.IPVS:
+			return len(b.Sync) > 0
+		}
+		return false
+	})
+}
+
 type query struct {
 	names     map[string]map[string]bool // by host
 	byAddress map[netip.Addr]string
