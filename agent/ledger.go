@@ -9,6 +9,7 @@ import (
 	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 
 	"github.com/lvsform/lvsform/state"
 )
@@ -58,6 +59,9 @@ func decodeLedger(body []byte) (state.Ledger, error) {
 
 // checkLedger tells whether the entries can be worked with.
 func checkLedger(l state.Ledger) error {
+	if !slices.IsSorted(l.Transient) {
+		return errors.New("the topologies that do not persist are out of order")
+	}
 	seen := make(map[state.Key]bool, len(l.Entries))
 	for i, e := range l.Entries {
 		if len(e.Claims) == 0 {
@@ -170,5 +174,5 @@ func forget(l state.Ledger, topology string) (state.Ledger, error) {
 	}
 	l.Members = maps.Clone(l.Members)
 	delete(l.Members, topology)
-	return l, nil
+	return l.SetTransient(topology, false), nil
 }

@@ -18,6 +18,9 @@ type Ledger struct {
 	// Members are the host names of every topology that has claims here, as
 	// of its last apply; sorted.
 	Members map[string][]string `json:"members,omitempty"`
+	// Transient are the topologies whose objects are not put back after a
+	// reboot; sorted.
+	Transient []string `json:"transient,omitempty"`
 	// Last is the token of the transaction that wrote the ledger.
 	Last    string  `json:"last,omitempty"`
 	Entries []Entry `json:"entries,omitempty"` // sorted by key
@@ -53,6 +56,38 @@ func (e Entry) Claim(topology string) (Claim, bool) {
 		return Claim{}, false
 	}
 	return e.Claims[i], true
+}
+
+// Persists tells whether what a topology has claimed is put back after a reboot.
+func (l Ledger) Persists(topology string) bool {
+	_, not := slices.BinarySearch(l.Transient, topology)
+	return !not
+}
+
+// Lasting tells whether any topology on the host persists.
+func (l Ledger) Lasting() bool {
+	for name := range l.Members {
+		if l.Persists(name) {
+			return true
+		}
+	}
+	return false
+}
+
+// SetTransient returns the ledger with the persistence of a topology set; l
+// stays as it is.
+func (l Ledger) SetTransient(topology string, transient bool) Ledger {
+	i, is := slices.BinarySearch(l.Transient, topology)
+	switch {
+	case transient && !is:
+		l.Transient = slices.Insert(slices.Clone(l.Transient), i, topology)
+	case !transient && is:
+		l.Transient = slices.Delete(slices.Clone(l.Transient), i, i+1)
+	}
+	if len(l.Transient) == 0 {
+		l.Transient = nil
+	}
+	return l
 }
 
 // ByKey indexes the entries.
@@ -96,7 +131,7 @@ func (l Ledger) Update(changes []ClaimChange) Ledger {
 		e.Claims = claims
 		entries[key] = e
 	}
-	out := Ledger{Version: LedgerVersion, Members: l.Members, Last: l.Last}
+	out := Ledger{Version: LedgerVersion, Members: l.Members, Transient: l.Transient, Last: l.Last}
 	for _, e := range entries {
 		if len(e.Claims) > 0 {
 			out.Entries = append(out.Entries, e)
@@ -111,6 +146,7 @@ func (l Ledger) Update(changes []ClaimChange) Ledger {
 type ledgerJSON struct {
 	Version    int                   `json:"version"`
 	Members    map[string][]string   `json:"members,omitempty"`
+	Transient  []string              `json:"transient,omitempty"`
 	Last       string                `json:"last,omitempty"`
 	Before     Objects               `json:"before"`
 	Topologies map[string]claimsJSON `json:"topologies"`
@@ -124,7 +160,7 @@ type claimsJSON struct {
 
 // MarshalJSON writes the claims topology by topology.
 func (l Ledger) MarshalJSON() ([]byte, error) {
-	j := ledgerJSON{Version: l.Version, Members: l.Members, Last: l.Last, Before: Objects{}, Topologies: map[string]claimsJSON{}}
+	j := ledgerJSON{Version: l.Version, Members: l.Members, Transient: l.Transient, Last: l.Last, Before: Objects{}, Topologies: map[string]claimsJSON{}}
 	for _, e := range l.Entries {
 		if e.Before.Object != nil {
 			j.Before = append(j.Before, e.Before.Object)
@@ -171,7 +207,7 @@ func (l *Ledger) UnmarshalJSON(b []byte) error {
 				Sensitive: t.Sensitive[key.String()]})
 		}
 	}
-	*l = Ledger{Version: j.Version, Members: j.Members, Last: j.Last}
+	*l = Ledger{Version: j.Version, Members: j.Members, Transient: j.Transient, Last: j.Last}
 	for _, e := range entries {
 		l.Entries = append(l.Entries, *e)
 	}

@@ -234,3 +234,29 @@ func TestLedgerSurvivesJSON(t *testing.T) {
 		t.Error("a claim without an address is accepted")
 	}
 }
+
+func TestTopologiesPersistUnlessTheLedgerSaysOtherwise(t *testing.T) {
+	l := state.Ledger{Version: state.LedgerVersion, Members: map[string][]string{"mail": {"a"}, "web": {"a"}}}
+	one := l.SetTransient("web", true)
+	if l.Transient != nil || !l.Lasting() || one.Persists("web") || !one.Persists("mail") || !one.Lasting() {
+		t.Errorf("%+v became %+v", l, one)
+	}
+	both := one.SetTransient("mail", true).SetTransient("mail", true)
+	if diff := cmp.Diff([]string{"mail", "web"}, both.Transient); diff != "" || both.Lasting() {
+		t.Error(diff, both)
+	}
+	b, err := json.Marshal(both)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var read state.Ledger
+	if err := json.Unmarshal(b, &read); err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(both, read); diff != "" {
+		t.Error(diff)
+	}
+	if diff := cmp.Diff(l, both.SetTransient("web", false).SetTransient("mail", false)); diff != "" {
+		t.Error(diff)
+	}
+}

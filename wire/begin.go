@@ -12,10 +12,13 @@ import (
 // of state.Objects, and beside them what a step adds to its object. The table of
 // a large director then costs the agent little more than the kernel's work.
 type beginJSON struct {
-	Topology string        `json:"topology"`
-	Members  []string      `json:"members"`
-	Before   state.Objects `json:"before"` // of the changes
-	After    state.Objects `json:"after"`
+	Topology string   `json:"topology"`
+	Members  []string `json:"members"`
+
+	Transient bool `json:"transient,omitempty"`
+
+	Before state.Objects `json:"before"` // of the changes
+	After  state.Objects `json:"after"`
 	// Values are claimed values that are not the change's After, Found the
 	// objects before a first claim that are not its Before.
 	Values state.Objects `json:"values"`
@@ -35,7 +38,7 @@ type stepJSON struct {
 
 // MarshalJSON refuses two steps on one object, and claims of another topology.
 func (b Begin) MarshalJSON() ([]byte, error) {
-	j := beginJSON{Topology: b.Topology, Members: b.Members, Steps: make([]stepJSON, 0, len(b.Steps))}
+	j := beginJSON{Topology: b.Topology, Members: b.Members, Transient: b.Transient, Steps: make([]stepJSON, 0, len(b.Steps))}
 	for _, s := range b.Steps {
 		if err := j.add(s); err != nil {
 			return nil, err
@@ -90,7 +93,7 @@ func (b *Begin) UnmarshalJSON(raw []byte) error {
 		return err
 	}
 	sides := j.byKey()
-	*b = Begin{Topology: j.Topology, Members: j.Members, Steps: make([]Step, 0, len(j.Steps))}
+	*b = Begin{Topology: j.Topology, Members: j.Members, Transient: j.Transient, Steps: make([]Step, 0, len(j.Steps))}
 	for _, s := range j.Steps {
 		x, ok := sides[s.Key]
 		if !ok {

@@ -42,7 +42,7 @@ func TestEveryFormOfStepSurvivesTheWay(t *testing.T) {
 		"drop of the target": {Change: &state.Change{Before: sysctl("1"), After: sysctl("0")}, Claim: drop(sysctl("0"))},
 	} {
 		step.ID = name
-		want := wire.Begin{Topology: "web", Members: []string{"x"}, Steps: []wire.Step{step}}
+		want := wire.Begin{Topology: "web", Members: []string{"x"}, Transient: true, Steps: []wire.Step{step}}
 		b, err := json.Marshal(want)
 		if err != nil {
 			t.Fatal(err)

@@ -101,7 +101,10 @@ type Observation struct {
 type Begin struct {
 	Topology string   `json:"topology"`
 	Members  []string `json:"members"` // of the topology, sorted; recorded in the ledger
-	Steps    []Step   `json:"steps"`
+	// Transient: what the topology makes is not put back after a reboot;
+	// recorded in the ledger.
+	Transient bool   `json:"transient,omitempty"`
+	Steps     []Step `json:"steps"`
 }
 
 // Step is one change of a kernel object, of its claim, or of both. The host is

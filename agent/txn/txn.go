@@ -255,6 +255,7 @@ func (r *run) record(ledger state.Ledger, b wire.Begin) state.Ledger {
 	}
 	if b.Topology != "" {
 		after.Members[b.Topology] = b.Members
+		after = after.SetTransient(b.Topology, b.Transient)
 	}
 	return after
 }
