@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"time"
 
 	"github.com/lvsform/lvsform/state"
 )
@@ -15,7 +16,9 @@ type beginJSON struct {
 	Topology string   `json:"topology"`
 	Members  []string `json:"members"`
 
-	Transient bool `json:"transient,omitempty"`
+	Transient bool          `json:"transient,omitempty"`
+	Token     string        `json:"token,omitempty"`
+	Confirm   time.Duration `json:"confirm,omitempty"` // in ns
 
 	Before state.Objects `json:"before"` // of the changes
 	After  state.Objects `json:"after"`
@@ -38,7 +41,7 @@ type stepJSON struct {
 
 // MarshalJSON refuses two steps on one object, and claims of another topology.
 func (b Begin) MarshalJSON() ([]byte, error) {
-	j := beginJSON{Topology: b.Topology, Members: b.Members, Transient: b.Transient, Steps: make([]stepJSON, 0, len(b.Steps))}
+	j := beginJSON{Topology: b.Topology, Members: b.Members, Transient: b.Transient, Token: b.Token, Confirm: b.Confirm, Steps: make([]stepJSON, 0, len(b.Steps))}
 	for _, s := range b.Steps {
 		if err := j.add(s); err != nil {
 			return nil, err
@@ -93,7 +96,7 @@ func (b *Begin) UnmarshalJSON(raw []byte) error {
 		return err
 	}
 	sides := j.byKey()
-	*b = Begin{Topology: j.Topology, Members: j.Members, Transient: j.Transient, Steps: make([]Step, 0, len(j.Steps))}
+	*b = Begin{Topology: j.Topology, Members: j.Members, Transient: j.Transient, Token: j.Token, Confirm: j.Confirm, Steps: make([]Step, 0, len(j.Steps))}
 	for _, s := range j.Steps {
 		x, ok := sides[s.Key]
 		if !ok {

@@ -30,6 +30,7 @@ type Request struct {
 	Lock    *Lock    `json:"lock,omitempty"`
 	Observe *Observe `json:"observe,omitempty"`
 	Begin   *Begin   `json:"begin,omitempty"`
+	Confirm *Confirm `json:"confirm,omitempty"`
 	Leave   *Leave   `json:"leave,omitempty"`
 	// Connections asks for the connections of some services.
 	Connections *Connections `json:"connections,omitempty"`
@@ -40,13 +41,14 @@ type Response struct {
 	// Step reports one step of a Begin while it runs; more frames follow.
 	Step *StepEvent `json:"step,omitempty"`
 	// Working says now and then that a Begin with packages or services is
-	// still at them; more frames follow.
+	// still at them, or that a Confirm waits; more frames follow.
 	Working *Working `json:"working,omitempty"`
 
 	// Exactly one of these ends the answer to a request.
 	Locked      *Locked      `json:"locked,omitempty"`
 	Observation *Observation `json:"observation,omitempty"`
 	Result      *Result      `json:"result,omitempty"`
+	Confirmed   *Confirmed   `json:"confirmed,omitempty"`
 	Left        *Left        `json:"left,omitempty"`
 	Connected   *Connected   `json:"connected,omitempty"`
 	Error       *Error       `json:"error,omitempty"`
@@ -98,13 +100,22 @@ type Observation struct {
 // changes are made, their effect is read back, then the claims are written to
 // the ledger. On a failure the host is reconciled to what it was before. It
 // needs the lock.
+//
+// With Confirm set the changes are made, but not kept: the host takes them back
+// by itself unless a Confirm with the same token comes, on another connection,
+// within that time. It does so too when the agent dies or hangs on the way.
 type Begin struct {
-	Topology string   `json:"topology"`
-	Members  []string `json:"members"` // of the topology, sorted; recorded in the ledger
+	Topology string
+	Members  []string // of the topology, sorted; recorded in the ledger
 	// Transient: what the topology makes is not put back after a reboot;
 	// recorded in the ledger.
-	Transient bool   `json:"transient,omitempty"`
-	Steps     []Step `json:"steps"`
+	Transient bool
+	// Token names the transaction; no two have the same.
+	Token string
+	// Confirm is how long made changes wait for their confirmation; 0 keeps
+	// them at once. A transaction that changes claims alone needs none.
+	Confirm time.Duration
+	Steps   []Step
 }
 
 // Step is one change of a kernel object, of its claim, or of both. The host is
@@ -128,11 +139,25 @@ type StepEvent struct {
 // for a step.
 type Working struct{}
 
-// MaxWorking is how many of them a Begin has at most.
+// MaxWorking is how many of them an answer has at most.
 const MaxWorking = 400
 
-// Result answers Begin: every step is done and recorded.
-type Result struct{}
+// Result answers Begin: every step is done, and recorded or to be confirmed.
+type Result struct {
+	// Unconfirmed: the host waits for Confirm.
+	Unconfirmed bool `json:"unconfirmed,omitempty"`
+}
+
+// Confirm keeps the changes of a transaction. It needs no lock, and comes over
+// another connection than the Begin: that it arrives is what it proves. While
+// the transaction is still under way it waits. ErrorRolledBack says that the
+// host has taken the changes back, or never made them.
+type Confirm struct {
+	Token string `json:"token"`
+}
+
+// Confirmed answers Confirm: the changes are kept, over a reboot too.
+type Confirmed struct{}
 
 // Connections reads how many connections the destinations of services have.
 type Connections struct {
@@ -165,7 +190,8 @@ const (
 	ErrorLocked ErrorCode = "locked"
 	// ErrorStale is a live object that differs from a step's Before.
 	ErrorStale ErrorCode = "stale"
-	// ErrorRolledBack is a failed step after which the host is as it was.
+	// ErrorRolledBack is a failed step, or a confirmation that came too late:
+	// the host is as it was.
 	ErrorRolledBack ErrorCode = "rolled_back"
 	// ErrorBroken is a failed step after which the host could not be brought
 	// back; Message says what is left.
