@@ -18,6 +18,7 @@ type request struct {
 	Build *build    `json:",omitempty"`
 	Port  uint16    `json:",omitempty"`
 	Load  *Requests `json:",omitempty"`
+	Keep  *Load     `json:",omitempty"`
 
 	Network string `json:",omitempty"`
 	Target  string `json:",omitempty"`
@@ -30,6 +31,7 @@ const (
 	opServe   = "serve"
 	opUnserve = "unserve"
 	opRequest = "request"
+	opLoad    = "load" // until a byte comes
 	opDial    = "dial"
 	opOff     = "off"
 )
@@ -41,6 +43,7 @@ type event struct {
 	Code   int      `json:",omitempty"` // with Done after an exec
 	Error  string   `json:",omitempty"` // with Done: it failed
 	Answer *Answers `json:",omitempty"`
+	Loaded *Loaded  `json:",omitempty"` // without Done: so far
 	Done   bool     `json:",omitempty"`
 }
 

@@ -166,6 +166,9 @@ func (s *guestServer) do(ctx context.Context, r request, out *events) (event, er
 	case opRequest:
 		a, err := h.request(ctx, *r.Load)
 		return event{Answer: &a}, err
+	case opLoad:
+		a, err := h.load(ctx, *r.Keep, func(a Loaded) { out.send(event{Loaded: &a}) })
+		return event{Loaded: &a}, err
 	}
 	return event{}, fmt.Errorf("no such request: %q", r.Op)
 }
