@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"syscall"
+	"time"
 
 	"github.com/lvsform/lvsform/wire"
 )
@@ -52,9 +53,34 @@ type lock struct {
 	by   wire.LockInfo
 }
 
-// acquire takes the lock without waiting. A held one is a *wire.Error with
-// ErrorLocked.
+// RestoreOwner holds the lock while it puts back what the host has lost. That
+// takes moments, and is nobody's run.
+const RestoreOwner = "lvsform-restore"
+
+// patience is how long acquire waits for what holds the lock.
+func patience(held *wire.Error) time.Duration {
+	switch held.Lock.Owner {
+	case RestoreOwner:
+		return 10 * time.Second
+	case nameless:
+		return time.Second // it is about to write its name, or to go
+	}
+	return 0
+}
+
+// acquire takes the lock. One that is held is a *wire.Error with ErrorLocked, at
+// once where a run holds it.
 func acquire(dir string, who wire.LockInfo) (*lock, error) {
+	for began := time.Now(); ; time.Sleep(20 * time.Millisecond) {
+		l, err := tryAcquire(dir, who)
+		var held *wire.Error
+		if !errors.As(err, &held) || time.Since(began) >= patience(held) {
+			return l, err
+		}
+	}
+}
+
+func tryAcquire(dir string, who wire.LockInfo) (*lock, error) {
 	if err := makePrivateDir(dir); err != nil {
 		return nil, fmt.Errorf("lock: %w", err)
 	}
@@ -106,12 +132,15 @@ func writeOwner(f *os.File, who wire.LockInfo) error {
 	return err
 }
 
+// nameless is a holder that has not written its name yet.
+const nameless = "another session"
+
 func lockedBy(f *os.File) error {
 	who := wire.LockInfo{}
 	body := make([]byte, 4096)
 	n, _ := f.ReadAt(body, 0)
 	if json.Unmarshal(body[:n], &who) != nil || who.Owner == "" {
-		who.Owner = "another session" // it has not written its name yet
+		who.Owner = nameless
 	}
 	message := "the host is locked by " + who.Owner
 	if !who.Since.IsZero() {

@@ -1,0 +1,126 @@
+// Package restore brings a host back to what its ledger says.
+package restore
+
+import (
+	"cmp"
+	"slices"
+
+	"github.com/lvsform/lvsform/state"
+)
+
+// Wanted are the values that the topologies that persist have claimed, in the
+// order in which they are made. Packages are never installed by a restoration,
+// and services are started by the host's own init system: both are left out.
+func Wanted(l state.Ledger) state.Objects {
+	var out state.Objects
+	for _, e := range l.Entries {
+		switch e.Key().Kind {
+		case state.KindPackage, state.KindUnit:
+			continue
+		}
+		var value state.Object
+		for _, c := range e.Claims {
+			switch {
+			case !l.Persists(c.Topology):
+			case value == nil:
+				value = c.Value.Object
+			default:
+				// Claims on one object agree; what one leaves open another may say.
+				value = value.Resolve(c.Value.Object)
+			}
+		}
+		if value != nil {
+			out = append(out, value)
+		}
+	}
+	slices.SortStableFunc(out, func(a, b state.Object) int { return cmp.Compare(rank(a), rank(b)) })
+	return byService(out)
+}
+
+// byService puts every destination behind its service, so that the two are
+// tried together.
+func byService(sorted state.Objects) state.Objects {
+	destinations := map[state.ServiceID]state.Objects{}
+	for _, o := range sorted {
+		if d, ok := o.(state.Destination); ok {
+			destinations[d.Service] = append(destinations[d.Service], d)
+		}
+	}
+	out := make(state.Objects, 0, len(sorted))
+	var alone state.Objects // their services are not ours
+	for _, o := range sorted {
+		switch o := o.(type) {
+		case state.Service:
+			out = append(append(out, o), destinations[o.ServiceID]...)
+			delete(destinations, o.ServiceID)
+		case state.Destination: // the services have all been
+			if _, left := destinations[o.Service]; left {
+				alone = append(alone, o)
+			}
+		default:
+			out = append(out, o)
+		}
+	}
+	return append(out, alone...)
+}
+
+// rank orders what is made: what a thing rests on comes before it, and the
+// settings that keep a real server silent before its VIP.
+func rank(o state.Object) int {
+	switch o := o.(type) {
+	case state.Module:
+		return 0
+	case state.Link: // before the sysctls that come with it
+		return 1
+	case state.Sysctl:
+		if hostWide(o.Name) {
+			return 2
+		}
+		return 3
+	case state.FOU:
+		return 4
+	case state.Address:
+		return 5
+	case state.Route:
+		if !o.Via.IsValid() && o.NextHops == "" {
+			return 6
+		}
+		return 7 // its gateway is reached by a direct route
+	case state.Rule:
+		return 8
+	case state.Mark, state.Masquerade:
+		return 9
+	case state.Timeouts, state.Sync:
+		return 10
+	case state.Service:
+		return 11
+	}
+	return 12 // destinations
+}
+
+// hostWide tells whether a sysctl sets others by the way, which are to be
+// written after it.
+func hostWide(name string) bool {
+	switch name {
+	case "net.ipv4.ip_forward", "net.ipv4.conf.all.forwarding", "net.ipv6.conf.all.forwarding", "net.ipv6.conf.all.disable_ipv6":
+		return true
+	}
+	return false
+}
+
+// Watched tells whether an object is put back whenever it is lost: the network,
+// of which link flaps and the host's own network tool take things. The rest
+// goes with the running kernel only, and is made at boot.
+func Watched(o state.Object) bool {
+	switch o.(type) {
+	case state.Link, state.Sysctl, state.FOU, state.Address, state.Route, state.Rule:
+		return true
+	}
+	return false
+}
+
+// isNetwork tells whether a change of the object may take others with it.
+func isNetwork(o state.Object) bool {
+	_, sysctl := o.(state.Sysctl)
+	return Watched(o) && !sysctl
+}
