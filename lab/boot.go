@@ -9,7 +9,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"os"
 	"path/filepath"
 	"strings"
@@ -31,6 +30,8 @@ type Options struct {
 	Detach bool
 	// Memory of the machine in MiB; 0 is 3072.
 	Memory int
+	// Wires is how many networks the hosts that BuildMachines makes can have.
+	Wires int
 	// Progress hears what is going on; nil is nobody.
 	Progress func(string)
 }
@@ -41,6 +42,10 @@ type Guest struct {
 	dir       string
 	temporary bool
 	qemu      *process // nil after Attach
+	options   Options
+	image     image
+	accel     string
+	wires     []*ethernet
 
 	mu     sync.Mutex
 	used   map[int]bool // ports that hosts have, by index into state.SSH
@@ -106,7 +111,7 @@ func Boot(ctx context.Context, o Options) (*Guest, error) {
 	if err != nil {
 		return nil, err
 	}
-	g := &Guest{dir: o.Dir, used: map[int]bool{}}
+	g := &Guest{dir: o.Dir, options: o, image: img, used: map[int]bool{}}
 	if o.Dir == "" {
 		g.temporary = true
 		if g.dir, err = os.MkdirTemp("", "lvsform-lab-"); err != nil {
@@ -116,7 +121,7 @@ func Boot(ctx context.Context, o Options) (*Guest, error) {
 		return nil, err
 	}
 	o.Progress("booting a machine")
-	if err := g.boot(ctx, o, img); err != nil {
+	if err := g.boot(ctx); err != nil {
 		return nil, errors.Join(fmt.Errorf("boot the lab: %w", err), g.Close())
 	}
 	return g, nil
@@ -136,27 +141,33 @@ func takeDir(dir string) error {
 	return os.MkdirAll(dir, 0o700)
 }
 
-func (g *Guest) boot(ctx context.Context, o Options, img image) error {
-	token := make([]byte, 16)
-	if _, err := rand.Read(token); err != nil {
+func (g *Guest) boot(ctx context.Context) error {
+	var err error
+	if g.state.Token, err = random(); err != nil {
 		return err
 	}
-	g.state.Token = hex.EncodeToString(token)
-	if err := g.writeBootDisk(o, img); err != nil {
+	if err := g.writeBootDisk(); err != nil {
 		return err
 	}
-	verdict := filepath.Join(o.Cache, "kvm-fails-"+kernelRelease())
+	verdict := filepath.Join(g.options.Cache, "kvm-fails-"+kernelRelease())
 	if kvmWorth(verdict) {
-		err := g.start(ctx, o, img, "kvm", kvmPatience)
+		err := g.start(ctx, "kvm", kvmPatience)
 		if err == nil || ctx.Err() != nil {
 			return err
 		}
-		o.Progress("KVM does not work here (" + firstLine(err) + "): emulating")
+		g.options.Progress("KVM does not work here (" + firstLine(err) + "): emulating")
 		if err := os.WriteFile(verdict, []byte(err.Error()+"\n"), 0o644); err != nil {
 			return err
 		}
 	}
-	return g.start(ctx, o, img, "tcg,thread=multi", bootTimeout)
+	return g.start(ctx, "tcg,thread=multi", bootTimeout)
+}
+
+// random is a word that nobody guesses.
+func random() (string, error) {
+	b := make([]byte, 16)
+	_, err := rand.Read(b)
+	return hex.EncodeToString(b), err
 }
 
 func firstLine(err error) string {
@@ -176,29 +187,39 @@ func kvmWorth(verdict string) bool {
 	return f.Close() == nil
 }
 
-// writeBootDisk adds what is this boot's own to the shared initial RAM disk:
-// the kernel reads archives one after the other. The token stays out of the
-// process list this way.
-func (g *Guest) writeBootDisk(o Options, img image) error {
-	shared, err := os.ReadFile(img.initrd)
-	if err != nil {
-		return err
-	}
+// writeBootDisk writes what is the boot's own.
+func (g *Guest) writeBootDisk() error {
 	config, err := json.Marshal(bootConfig{Token: g.state.Token, Control: guestPort})
 	if err != nil {
 		return err
 	}
+	script := "modules=" + quote(g.image.modules) + "\nprogram=" + quote(g.options.command()+" </dev/null >/dev/ttyS0 2>&1") + "\n"
+	return addToRAMDisk(g.image.initrd, filepath.Join(g.dir, "initrd"), []archived{
+		{name: "boot.sh", mode: 0o644, data: []byte(script)}, {name: "boot.json", mode: 0o600, data: config}})
+}
+
+// command is the program of the guest's side as a line of the shell's.
+func (o Options) command() string {
 	words := make([]string, len(o.Program))
 	for i, w := range o.Program {
 		words[i] = quote(w)
 	}
-	script := "modules=" + quote(img.modules) + "\nprogram=" + quote(strings.Join(words, " ")+" </dev/null >/dev/ttyS0 2>&1") + "\n"
+	return strings.Join(words, " ")
+}
+
+// addToRAMDisk adds a boot's own files to a RAM disk that boots share: the
+// kernel reads archives one after the other. Secrets stay out of the process
+// list this way.
+func addToRAMDisk(from, to string, files []archived) error {
+	shared, err := os.ReadFile(from)
+	if err != nil {
+		return err
+	}
 	b := bytes.NewBufferString(pad(string(shared)))
-	files := []archived{{name: "boot.sh", mode: 0o644, data: []byte(script)}, {name: "boot.json", mode: 0o600, data: config}}
 	if err := writeArchive(b, files); err != nil {
 		return err
 	}
-	return os.WriteFile(filepath.Join(g.dir, "initrd"), b.Bytes(), 0o600)
+	return os.WriteFile(to, b.Bytes(), 0o600)
 }
 
 // quote makes one word of the shell's of any text.
@@ -206,7 +227,7 @@ func quote(s string) string { return "'" + strings.ReplaceAll(s, "'", `'\''`) + 
 
 // start runs QEMU and waits until the guest's side listens. The first word on
 // the console has to come within patience.
-func (g *Guest) start(ctx context.Context, o Options, img image, accel string, patience time.Duration) error {
+func (g *Guest) start(ctx context.Context, accel string, patience time.Duration) error {
 	ports, err := freePorts(1 + maxHosts)
 	if err != nil {
 		return err
@@ -216,14 +237,15 @@ func (g *Guest) start(ctx context.Context, o Options, img image, accel string, p
 	if err := os.WriteFile(console, nil, 0o600); err != nil {
 		return err
 	}
-	qemu, err := program("qemu-system-x86_64")
+	nics, err := g.plugWires()
 	if err != nil {
 		return err
 	}
-	if g.qemu, err = startProcess(qemu, g.qemuArgs(o, img, accel), o.Detach); err != nil {
+	defer closeNICs(nics) // QEMU has them
+	if g.qemu, err = startQEMU(g.qemuArgs(accel), nics, g.options.Detach); err != nil {
 		return err
 	}
-	g.state.PID = g.qemu.pid()
+	g.state.PID, g.accel = g.qemu.pid(), accel
 	if err := g.await(ctx, console, patience); err != nil {
 		g.qemu.kill()
 		return err
@@ -231,35 +253,34 @@ func (g *Guest) start(ctx context.Context, o Options, img image, accel string, p
 	return g.save()
 }
 
-func (g *Guest) qemuArgs(o Options, img image, accel string) []string {
+// plugWires makes the networks that leave the machine, and its ends of them.
+func (g *Guest) plugWires() ([]nic, error) {
+	for _, w := range g.wires {
+		w.close()
+	}
+	g.wires = nil
+	var nics []nic
+	for i := range g.options.Wires {
+		g.wires = append(g.wires, newEthernet())
+		_, far, err := g.wires[i].plug()
+		if err != nil {
+			closeNICs(nics)
+			return nil, err
+		}
+		nics = append(nics, nic{far, fmt.Sprintf("52:54:00:00:00:%02x", i)})
+	}
+	return nics, nil
+}
+
+func (g *Guest) qemuArgs(accel string) []string {
 	nic := "user,model=virtio-net-pci,restrict=on"
 	for i, p := range append([]int{g.state.Control}, g.state.SSH...) {
 		nic += fmt.Sprintf(",hostfwd=tcp:127.0.0.1:%d-%s:%d", p, guestAddress, guestPort+i)
 	}
-	return []string{
-		"-accel", accel, "-machine", "q35", "-smp", "2", "-cpu", "max", "-m", fmt.Sprint(o.Memory),
-		"-nodefaults", "-no-user-config", "-display", "none", "-no-reboot",
-		"-kernel", img.kernel, "-initrd", filepath.Join(g.dir, "initrd"),
+	return append(commonArgs(accel), "-smp", "2", "-m", fmt.Sprint(g.options.Memory), "-no-reboot",
+		"-kernel", g.image.kernel, "-initrd", filepath.Join(g.dir, "initrd"),
 		"-append", "console=ttyS0 loglevel=6 panic=-1 mitigations=off net.ifnames=0",
-		"-serial", "file:" + filepath.Join(g.dir, "console"),
-		"-fsdev", "local,id=r,path=/,security_model=none,readonly=on,multidevs=remap",
-		"-device", "virtio-9p-pci,fsdev=r,mount_tag=root",
-		"-nic", nic,
-	}
-}
-
-// freePorts picks ports on 127.0.0.1 that nobody listens on.
-func freePorts(n int) ([]int, error) {
-	ports := make([]int, n)
-	for i := range ports {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
-			return nil, err
-		}
-		defer l.Close() // all of them at the end, so that none comes twice
-		ports[i] = l.Addr().(*net.TCPAddr).Port
-	}
-	return ports, nil
+		"-serial", "file:"+filepath.Join(g.dir, "console"), "-nic", nic)
 }
 
 // await watches the console for the guest's word that it listens.
@@ -318,6 +339,9 @@ func (g *Guest) Close() error {
 		g.qemu.kill()
 	} else if err := killDetached(g.state.PID, g.dir); err != nil {
 		return err
+	}
+	for _, w := range g.wires {
+		w.close()
 	}
 	if g.temporary {
 		return os.RemoveAll(g.dir)

@@ -16,7 +16,7 @@ import (
 	"github.com/lvsform/lvsform/topology"
 )
 
-var machine *Guest // one boot serves all tests
+var booted *Guest // one boot serves all tests
 
 func TestMain(m *testing.M) {
 	if os.Getenv(orphanVariable) != "" {
@@ -33,21 +33,32 @@ func withGuest(m *testing.M) int {
 	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Minute)
 	defer cancel()
 	var err error
-	if machine, err = Boot(ctx, Options{Progress: func(s string) { fmt.Println(s) }}); err != nil {
+	if booted, err = Boot(ctx, Options{Wires: 3, Progress: func(s string) { fmt.Println(s) }}); err != nil {
 		fmt.Println(err)
 		return 1
 	}
-	defer machine.Close()
+	defer booted.Close()
 	return m.Run()
 }
 
 func buildLab(t *testing.T, hosts ...*topology.Host) *Lab {
 	t.Helper()
+	return buildWith(t, booted.Build, hosts)
+}
+
+// machines is buildLab with a machine for each host.
+func machines(t *testing.T, hosts ...*topology.Host) *Lab {
+	t.Helper()
+	return buildWith(t, booted.BuildMachines, hosts)
+}
+
+func buildWith(t *testing.T, build func(context.Context, Config) (*Lab, error), hosts []*topology.Host) *Lab {
+	t.Helper()
 	config, err := New(&topology.Topology{Name: t.Name(), Hosts: hosts})
 	if err != nil {
 		t.Fatal(err)
 	}
-	l, err := machine.Build(t.Context(), config)
+	l, err := build(t.Context(), config)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -188,7 +199,7 @@ func TestHostsAreCleanAndGoAway(t *testing.T) {
 	if err := again.Down(t.Context()); err != nil {
 		t.Error(err)
 	}
-	r, err := machine.Exec(t.Context(), "sh", "-c", "ls "+runDir)
+	r, err := booted.Exec(t.Context(), "sh", "-c", "ls "+runDir)
 	if err != nil || strings.Contains(string(r.Stdout), fmt.Sprintf("%d\n", again.id)) {
 		t.Errorf("the cluster's directory is left: %v %s", err, r.Stdout)
 	}

@@ -30,6 +30,11 @@ func newCluster(ctx context.Context, id int, b build) (*cluster, error) {
 	if err := c.wires.addBridges(b.Networks); err != nil {
 		return c, fmt.Errorf("bridges: %w", err)
 	}
+	if b.Wired {
+		if err := c.wires.addUplinks(ctx, b.Networks); err != nil {
+			return c, err
+		}
+	}
 	var (
 		wait sync.WaitGroup
 		errs = make([]error, len(b.Hosts))

@@ -51,6 +51,7 @@ type event struct {
 type build struct {
 	Hosts      []buildHost
 	Networks   int
+	Wired      bool   // the networks leave the machine by its NICs after the first
 	Authorized string // the public key that may log in
 }
 
@@ -63,7 +64,8 @@ type buildHost struct {
 // bootConfig reaches the guest in its initial RAM disk.
 type bootConfig struct {
 	Token   string
-	Control int // port
+	Control int    // port
+	Machine string // the name of the host that this machine is; "" for one that holds hosts
 }
 
 const guestAddress = "10.0.2.15" // the first that QEMU's user network gives

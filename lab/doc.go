@@ -21,6 +21,11 @@
 // Options.Dir it stays up, and Attach finds it again. Run tells the story of a
 // configuration from boot to the second plan.
 //
+// A namespace cannot be reset. Guest.BuildMachines makes a virtual machine of
+// each declared host instead: a kernel of its own, a systemd, and files that
+// survive when Lab.Reset cuts its power. Clients and routers stay namespaces of
+// the first machine, and networks are a switch in this process (Options.Wires).
+//
 // The program that calls Boot is executed once more inside the machine: where
 // IsGuest(os.Args) holds, main calls RunGuest and nothing else.
 package lab

@@ -25,6 +25,7 @@ const runDir = "/run/lvsform-lab"
 // guestServer is the machine's side of the control channel.
 type guestServer struct {
 	token string
+	self  *host // the machine, without namespaces
 	mu    sync.Mutex
 	labs  map[int]*cluster
 }
@@ -40,8 +41,10 @@ func RunGuest(ctx context.Context) error {
 	if err := json.Unmarshal(raw, &config); err != nil {
 		return err
 	}
-	if err := networkUp(); err != nil {
-		return err
+	if config.Machine == "" { // else systemd does it
+		if err := networkUp(); err != nil {
+			return err
+		}
 	}
 	l, err := net.Listen("tcp4", fmt.Sprintf("%s:%d", guestAddress, config.Control))
 	if err != nil {
@@ -51,7 +54,10 @@ func RunGuest(ctx context.Context) error {
 	defer stop()
 	os.Setenv("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin")
 	fmt.Println(readyLine)
-	s := &guestServer{token: config.Token, labs: map[int]*cluster{}}
+	s := &guestServer{token: config.Token, self: &host{name: config.Machine}, labs: map[int]*cluster{}}
+	if err := s.self.serveAgain(); err != nil {
+		return err
+	}
 	for {
 		conn, err := l.Accept()
 		if err != nil {
@@ -188,7 +194,7 @@ func (s *guestServer) build(ctx context.Context, r request) error {
 // host finds a host, or the machine itself.
 func (s *guestServer) host(lab int, name string) (*host, error) {
 	if lab == 0 {
-		return &host{}, nil
+		return s.self, nil
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -15,7 +15,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// host is one machine of a cluster; the zero host is the guest itself.
+// host is one machine of a cluster, or without namespaces the guest itself.
 type host struct {
 	name string
 	dir  string // its layer of files, as the guest sees it
@@ -31,6 +31,14 @@ func (h *host) inside(f func() error) error {
 		return onThread(f)
 	}
 	return h.ns.all(f)
+}
+
+// network runs f in the host's network namespace.
+func (h *host) network(f func() error) error {
+	if h.ns == nil {
+		return onThread(f)
+	}
+	return h.ns.network(f)
 }
 
 func (h *host) build(ctx context.Context, wires *namespaces, index int, spec buildHost, authorized string) error {
@@ -112,19 +120,6 @@ func mountAll(mounts []mount) error {
 	return nil
 }
 
-// sshdConfig has no PAM and no DNS: each costs an emulated host a second.
-const sshdConfig = `HostKey /etc/ssh/host_key
-AuthorizedKeysFile /etc/ssh/authorized_keys
-PermitRootLogin prohibit-password
-PasswordAuthentication no
-KbdInteractiveAuthentication no
-StrictModes no
-UsePAM no
-UseDNS no
-PrintMotd no
-PrintLastLog no
-`
-
 // cleanFiles takes away what this machine's own administration has left, and
 // puts the host's own accounts and keys in its place.
 func (h *host) cleanFiles(root string, spec buildHost, authorized string) error {
@@ -142,10 +137,9 @@ func (h *host) cleanFiles(root string, spec buildHost, authorized string) error 
 		path, text string
 		mode       os.FileMode
 	}{
-		// A small shell: a large one costs each connection of an emulated host.
-		{"/etc/passwd", "root:x:0:0:root:/root:/bin/sh\nsshd:x:101:65534::/run/sshd:/usr/sbin/nologin\nnobody:x:65534:65534::/:/usr/sbin/nologin\n", 0o644},
-		{"/etc/group", "root:x:0:\nnogroup:x:65534:\n", 0o644},
-		{"/etc/shadow", "root:*:19000::::::\nsshd:!:19000::::::\nnobody:!:19000::::::\n", 0o600},
+		{"/etc/passwd", passwd, 0o644},
+		{"/etc/group", group, 0o644},
+		{"/etc/shadow", shadow, 0o600},
 		{"/etc/hostname", spec.Name + "\n", 0o644},
 		{"/etc/hosts", "127.0.0.1 localhost\n::1 localhost\n", 0o644},
 		{"/etc/ssh/sshd_config", sshdConfig, 0o644},

@@ -31,6 +31,15 @@ var initScript []byte
 // bootModules are what the initial RAM disk needs to reach the machine's root.
 var bootModules = [...]string{"virtio_pci", "virtio_net", "9p", "9pnet_virtio", "overlay"}
 
+// ramDisk is the part of an initial RAM disk that boots share.
+type ramDisk struct {
+	name    string // of its file, before the script's checksum
+	script  []byte
+	modules []string // one with a question mark may be missing: a kernel may have it built in
+}
+
+func guestDisk() ramDisk { return ramDisk{"initrd", initScript, bootModules[:]} }
+
 // programs are what the lab runs, by the Debian package that has them.
 var programs = [...]struct{ name, pkg string }{
 	{"qemu-system-x86_64", "qemu-system-x86"},
@@ -94,8 +103,7 @@ func ensureImage(ctx context.Context, cache string, progress func(string)) (imag
 		}
 	}
 	dir := filepath.Join(cache, pkg)
-	sum := sha256.Sum256(initScript)
-	img := image{initrd: filepath.Join(dir, fmt.Sprintf("initrd-%x.gz", sum[:6])), modules: filepath.Join(dir, "root")}
+	img := image{modules: filepath.Join(dir, "root")}
 	if _, err := os.Stat(dir); err != nil {
 		progress("fetching the kernel (" + pkg + ", once)")
 		if err := fetchKernel(ctx, cache, pkg); err != nil {
@@ -108,12 +116,23 @@ func ensureImage(ctx context.Context, cache string, progress func(string)) (imag
 			break
 		}
 	}
-	if _, err := os.Stat(img.initrd); err != nil {
-		if err := writeInitrd(img); err != nil {
-			return image{}, fmt.Errorf("make the lab's initial RAM disk: %w", err)
-		}
+	if img.initrd, err = img.ensureInitrd(guestDisk()); err != nil {
+		return image{}, err
 	}
 	return img, nil
+}
+
+// ensureInitrd makes a RAM disk once, and returns its file.
+func (i image) ensureInitrd(d ramDisk) (string, error) {
+	sum := sha256.Sum256(fmt.Append(d.script, d.modules))
+	path := filepath.Join(filepath.Dir(i.modules), fmt.Sprintf("%s-%x.gz", d.name, sum[:6]))
+	if _, err := os.Stat(path); err == nil {
+		return path, nil
+	}
+	if err := writeInitrd(path, i.modules, d); err != nil {
+		return "", fmt.Errorf("make the lab's initial RAM disk: %w", err)
+	}
+	return path, nil
 }
 
 // kernelPackage asks apt for the image that linux-image-amd64 depends on.
@@ -215,17 +234,17 @@ func run(ctx context.Context, dir, name string, args ...string) error {
 	return nil
 }
 
-// writeInitrd makes the part of the initial RAM disk that all boots share.
-func writeInitrd(img image) error {
-	versions, _ := filepath.Glob(filepath.Join(img.modules, "lib/modules/*"))
+// writeInitrd makes a file of a RAM disk, with modules of the tree below root.
+func writeInitrd(path, root string, d ramDisk) error {
+	versions, _ := filepath.Glob(filepath.Join(root, "lib/modules/*"))
 	if len(versions) != 1 {
-		return fmt.Errorf("%s holds modules of %d kernels, not of one", img.modules, len(versions))
+		return fmt.Errorf("%s holds modules of %d kernels, not of one", root, len(versions))
 	}
 	deps, err := os.ReadFile(filepath.Join(versions[0], "modules.dep"))
 	if err != nil {
 		return err
 	}
-	order, err := loadOrder(string(deps), bootModules[:])
+	order, err := loadOrder(string(deps), d.modules)
 	if err != nil {
 		return err
 	}
@@ -233,8 +252,8 @@ func writeInitrd(img image) error {
 	if err != nil {
 		return err
 	}
-	files := []archived{{name: "init", mode: 0o755, data: initScript}, {name: "order", mode: 0o644, data: []byte(modulePaths(order))}}
-	for _, dir := range []string{"bin", "mod", "proc", "sys", "dev", "lower", "layer", "new"} {
+	files := []archived{{name: "init", mode: 0o755, data: d.script}, {name: "order", mode: 0o644, data: []byte(modulePaths(order))}}
+	for _, dir := range []string{"bin", "mod", "proc", "sys", "dev", "lower", "layer", "new", "seed"} {
 		files = append(files, archived{name: dir, mode: 0o040755})
 	}
 	sources := map[string]string{"bin/busybox": busybox}
@@ -248,7 +267,7 @@ func writeInitrd(img image) error {
 		}
 		files = append(files, archived{name: name, mode: 0o755, data: data})
 	}
-	return writeGzip(img.initrd, files)
+	return writeGzip(path, files)
 }
 
 func modulePaths(order []string) string {
@@ -264,7 +283,7 @@ func modulePaths(order []string) string {
 func loadOrder(deps string, wanted []string) ([]string, error) {
 	var order []string
 	for _, name := range wanted {
-		found := false
+		name, found := strings.CutPrefix(name, "?") // nothing to find when it may be missing
 		for line := range strings.Lines(deps) {
 			module, needs, _ := strings.Cut(strings.TrimSpace(line), ":")
 			if strings.ReplaceAll(filepath.Base(module), "-", "_") != name+".ko" {

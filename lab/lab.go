@@ -24,6 +24,8 @@ type Lab struct {
 	dir    string
 	ports  map[string]int // on the machine's 127.0.0.1, by host
 	owned  bool           // Down closes the guest, too
+
+	machines map[string]*machine // of BuildMachines
 }
 
 // labState is what Attach needs to use a Lab.
@@ -100,6 +102,10 @@ func (g *Guest) reserve(l *Lab, b *build) error {
 	l.id, l.dir = g.labs, g.labDir(g.labs)
 	next := 0
 	for _, h := range l.Config.Hosts {
+		if b.Wired && h.Role == Declared { // a machine of its own
+			b.Hosts = append(b.Hosts, buildHost{Host: h})
+			continue
+		}
 		for next < len(g.state.SSH) && g.used[next] {
 			next++
 		}
@@ -193,7 +199,23 @@ func (l *Lab) ExecInput(ctx context.Context, host string, stdin []byte, argv ...
 	if l.Config.Host(host) == nil {
 		return Result{}, l.unknown(host)
 	}
-	return l.guest.exec(ctx, request{Op: opExec, Lab: l.id, Host: host, Argv: argv, Stdin: stdin})
+	g, r := l.at(request{Op: opExec, Host: host, Argv: argv, Stdin: stdin})
+	return g.exec(ctx, r)
+}
+
+// at completes a request, and tells which machine does it.
+func (l *Lab) at(r request) (*Guest, request) {
+	if m := l.machines[r.Host]; m != nil {
+		r.Host = ""
+		return m.far, r
+	}
+	r.Lab = l.id
+	return l.guest, r
+}
+
+func (l *Lab) call(ctx context.Context, r request) (event, error) {
+	g, r := l.at(r)
+	return g.call(ctx, r, nil, nil)
 }
 
 func (l *Lab) unknown(host string) error {
@@ -215,23 +237,24 @@ func (g *Guest) exec(ctx context.Context, r request) (Result, error) {
 	return Result{Stdout: out.Bytes(), Stderr: errs.Bytes(), Code: e.Code}, err
 }
 
-// Serve answers on a port of every address of a host, until the host goes.
+// Serve answers on a port of every address of a host, until the host goes; on a
+// machine of its own again after each boot.
 // A line gets the host's name and the line back, a GET the name alone.
 func (l *Lab) Serve(ctx context.Context, host, network string, port uint16) error {
-	_, err := l.guest.call(ctx, request{Op: opServe, Lab: l.id, Host: host, Network: network, Port: port}, nil, nil)
+	_, err := l.call(ctx, request{Op: opServe, Host: host, Network: network, Port: port})
 	return err
 }
 
 // Unserve stops what Serve started.
 func (l *Lab) Unserve(ctx context.Context, host, network string, port uint16) error {
-	_, err := l.guest.call(ctx, request{Op: opUnserve, Lab: l.id, Host: host, Network: network, Port: port}, nil, nil)
+	_, err := l.call(ctx, request{Op: opUnserve, Host: host, Network: network, Port: port})
 	return err
 }
 
 // Request sends requests from a host, one after the other, and tells who
 // answered them.
 func (l *Lab) Request(ctx context.Context, host string, r Requests) (Answers, error) {
-	e, err := l.guest.call(ctx, request{Op: opRequest, Lab: l.id, Host: host, Load: &r}, nil, nil)
+	e, err := l.call(ctx, request{Op: opRequest, Host: host, Load: &r})
 	if err != nil || e.Answer == nil {
 		return Answers{}, err
 	}
@@ -240,7 +263,8 @@ func (l *Lab) Request(ctx context.Context, host string, r Requests) (Answers, er
 
 // Dial connects from a host.
 func (l *Lab) Dial(ctx context.Context, host, network, target string) (net.Conn, error) {
-	conn, r, err := l.guest.send(ctx, request{Op: opDial, Lab: l.id, Host: host, Network: network, Target: target})
+	g, dial := l.at(request{Op: opDial, Host: host, Network: network, Target: target})
+	conn, r, err := g.send(ctx, dial)
 	if err != nil {
 		return nil, err
 	}
@@ -268,6 +292,9 @@ func (b *buffered) Read(p []byte) (int, error) { return b.r.Read(p) }
 
 // Down removes the hosts, and ends the machine that Up booted for them.
 func (l *Lab) Down(ctx context.Context) error {
+	for _, m := range l.machines {
+		m.off()
+	}
 	if l.owned {
 		return l.guest.Close()
 	}

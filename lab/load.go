@@ -83,7 +83,8 @@ type Loading struct {
 
 // Load begins to load a target from a host. The end of ctx breaks it off.
 func (l *Lab) Load(ctx context.Context, host string, load Load) (*Loading, error) {
-	conn, r, err := l.guest.send(ctx, request{Op: opLoad, Lab: l.id, Host: host, Keep: &load})
+	at, keep := l.at(request{Op: opLoad, Host: host, Keep: &load})
+	conn, r, err := at.send(ctx, keep)
 	if err != nil {
 		return nil, err
 	}

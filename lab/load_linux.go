@@ -42,7 +42,7 @@ func (h *host) load(ctx context.Context, l Load, tell func(Loaded)) (Loaded, err
 	var pool, slots sync.WaitGroup
 	for range min(dialers, l.Open) {
 		pool.Go(func() {
-			if err := h.ns.network(r.dialAll); err != nil {
+			if err := h.network(r.dialAll); err != nil {
 				r.fail(fmt.Errorf("%s: %w", h.name, err))
 			}
 		})

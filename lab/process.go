@@ -21,8 +21,10 @@ type process struct {
 }
 
 // startProcess runs a program that ends with this one, unless it is detached.
-func startProcess(path string, args []string, detached bool) (*process, error) {
+// It finds the files as its third and later descriptors.
+func startProcess(path string, args []string, files []*os.File, detached bool) (*process, error) {
 	p := &process{cmd: exec.Command(path, args...), done: make(chan struct{})}
+	p.cmd.ExtraFiles = files
 	p.cmd.SysProcAttr = processAttributes(detached)
 	if !detached {
 		p.cmd.Stderr = &p.stderr

@@ -6,7 +6,11 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net"
+	"os"
+	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -16,40 +20,84 @@ import (
 // serve answers with the host's name, on every address of the host: a VIP that
 // comes later, too. The sockets are the host's, the work is done out here.
 func (h *host) serve(network string, port uint16) error {
-	key := fmt.Sprintf("%s/%d", network, port)
+	key := serveKey(network, port)
 	h.mu.Lock()
 	_, already := h.servers[key]
 	h.mu.Unlock()
 	if already {
 		return nil
 	}
-	return h.ns.network(func() error {
-		switch network {
-		case "tcp":
-			l, err := net.Listen("tcp", fmt.Sprintf(":%d", port))
-			if err != nil {
-				return err
-			}
-			h.keep(key, l)
-			go h.acceptAll(l)
-			return nil
-		case "udp":
-			return h.serveUDP(key, port)
-		case "sctp":
-			l, err := listenSCTP(port)
-			if err != nil {
-				return err
-			}
-			h.keep(key, l)
-			go h.acceptAll(l)
-			return nil
+	if err := h.network(func() error { return h.listen(network, port) }); err != nil {
+		return err
+	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.remember()
+}
+
+func serveKey(network string, port uint16) string { return fmt.Sprintf("%s/%d", network, port) }
+
+func (h *host) listen(network string, port uint16) error {
+	switch key := serveKey(network, port); network {
+	case "tcp":
+		l, err := net.Listen("tcp", fmt.Sprintf(":%d", port))
+		if err != nil {
+			return err
 		}
-		return fmt.Errorf("the lab serves tcp, udp and sctp, not %q", network)
-	})
+		h.keep(key, l)
+		go h.acceptAll(l)
+		return nil
+	case "udp":
+		return h.serveUDP(key, port)
+	case "sctp":
+		l, err := listenSCTP(port)
+		if err != nil {
+			return err
+		}
+		h.keep(key, l)
+		go h.acceptAll(l)
+		return nil
+	}
+	return fmt.Errorf("the lab serves tcp, udp and sctp, not %q", network)
+}
+
+// servedFile is where a machine of its own keeps what it serves: a line each.
+const servedFile = "/etc/lvsform-lab/served"
+
+// remember writes what is served so that it is there after a reset. The caller
+// holds h.mu.
+func (h *host) remember() error {
+	if h.ns != nil || h.name == "" {
+		return nil
+	}
+	f, err := os.Create(servedFile)
+	if err != nil {
+		return err
+	}
+	for _, key := range slices.Sorted(maps.Keys(h.servers)) {
+		fmt.Fprintln(f, key)
+	}
+	return errors.Join(f.Sync(), f.Close())
+}
+
+// serveAgain serves what was served before the reset.
+func (h *host) serveAgain() error {
+	text, err := os.ReadFile(servedFile)
+	if errors.Is(err, os.ErrNotExist) || h.name == "" {
+		return nil
+	}
+	for line := range strings.Lines(string(text)) {
+		network, port, _ := strings.Cut(strings.TrimSpace(line), "/")
+		n, e := strconv.ParseUint(port, 10, 16)
+		if err = errors.Join(err, e); err == nil {
+			err = h.network(func() error { return h.listen(network, uint16(n)) })
+		}
+	}
+	return err
 }
 
 func (h *host) unserve(network string, port uint16) error {
-	key := fmt.Sprintf("%s/%d", network, port)
+	key := serveKey(network, port)
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	s := h.servers[key]
@@ -57,7 +105,7 @@ func (h *host) unserve(network string, port uint16) error {
 		return fmt.Errorf("%s does not serve %s", h.name, key)
 	}
 	delete(h.servers, key)
-	return s.Close()
+	return errors.Join(s.Close(), h.remember())
 }
 
 func (h *host) acceptAll(l net.Listener) {
@@ -146,7 +194,7 @@ func (h *host) request(ctx context.Context, r Requests) (Answers, error) {
 		r.Timeout = defaultRequestTimeout
 	}
 	var a Answers
-	err := h.ns.network(func() error {
+	err := h.network(func() error {
 		for range r.Count {
 			if err := ctx.Err(); err != nil {
 				return err
@@ -211,7 +259,7 @@ func (s *guestServer) dial(ctx context.Context, r request, conn net.Conn, rest i
 	h, err := s.host(r.Lab, r.Host)
 	var far net.Conn
 	if err == nil {
-		err = h.ns.network(func() (err error) {
+		err = h.network(func() (err error) {
 			d := net.Dialer{Timeout: defaultRequestTimeout}
 			far, err = d.DialContext(ctx, r.Network, r.Target)
 			return err

@@ -38,6 +38,48 @@ func (n *namespaces) addBridges(count int) error {
 	})
 }
 
+// addUplinks puts a NIC of the machine on each bridge: the first is the control
+// channel's. A lab that has just gone may still be giving them back.
+func (n *namespaces) addUplinks(ctx context.Context, count int) error {
+	for i := range count {
+		name := fmt.Sprintf("eth%d", i+1)
+		if err := onceThere(ctx, name, func(l netlink.Link) error { return netlink.LinkSetNsFd(l, int(n.net.Fd())) }); err != nil {
+			return err
+		}
+		if err := n.network(func() error {
+			bridge, err := netlink.LinkByName(bridgeName(i))
+			if err != nil {
+				return err
+			}
+			nic, err := netlink.LinkByName(name)
+			if err != nil {
+				return err
+			}
+			return errors.Join(netlink.LinkSetMaster(nic, bridge), netlink.LinkSetUp(nic))
+		}); err != nil {
+			return fmt.Errorf("%s: %w", name, err)
+		}
+	}
+	return nil
+}
+
+// onceThere waits for a link of this machine.
+func onceThere(ctx context.Context, name string, f func(netlink.Link) error) error {
+	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
+	defer cancel()
+	for {
+		l, err := netlink.LinkByName(name)
+		if err == nil {
+			return f(l)
+		}
+		select {
+		case <-time.After(20 * time.Millisecond):
+		case <-ctx.Done():
+			return fmt.Errorf("the machine's NIC %s: %w", name, err)
+		}
+	}
+}
+
 // plug makes the host's interfaces, the far ends of which are on the bridges.
 func (h *host) plug(wires *namespaces, index int, interfaces []Interface) error {
 	return wires.network(func() error {
