@@ -53,10 +53,6 @@ type lock struct {
 	by   wire.LockInfo
 }
 
-// RestoreOwner holds the lock while it puts back what the host has lost. That
-// takes moments, and is nobody's run.
-const RestoreOwner = "lvsform-restore"
-
 // patience is how long acquire waits for what holds the lock.
 func patience(held *wire.Error) time.Duration {
 	switch held.Lock.Owner {
@@ -149,10 +145,8 @@ func lockedBy(f *os.File) error {
 	return &wire.Error{Code: wire.ErrorLocked, Message: message, Lock: &who}
 }
 
-func (l *lock) release() {
-	_ = l.file.Truncate(0)
-	_ = l.file.Close()
-}
+// release lets go of the lock. A guard that has inherited it holds it on.
+func (l *lock) release() { _ = l.file.Close() }
 
 // forget removes the lock's file while the lock is held.
 func (l *lock) forget() {

@@ -4,6 +4,7 @@ package restore
 import (
 	"cmp"
 	"slices"
+	"strings"
 
 	"github.com/lvsform/lvsform/state"
 )
@@ -111,9 +112,14 @@ func hostWide(name string) bool {
 // Watched tells whether an object is put back whenever it is lost: the network,
 // of which link flaps and the host's own network tool take things. The rest
 // goes with the running kernel only, and is made at boot.
-func Watched(o state.Object) bool {
-	switch o.(type) {
-	case state.Link, state.Sysctl, state.FOU, state.Address, state.Route, state.Rule:
+func Watched(o state.Object) bool { return WatchedKey(o.Key()) }
+
+// WatchedKey is Watched of an object's key.
+func WatchedKey(key state.Key) bool {
+	switch key.Kind {
+	case state.KindSysctl:
+		return !strings.HasPrefix(key.ID, "net.ipv4.vs.") // those of the IPVS table
+	case state.KindLink, state.KindFOU, state.KindAddress, state.KindRoute, state.KindRule:
 		return true
 	}
 	return false
@@ -121,6 +127,6 @@ func Watched(o state.Object) bool {
 
 // isNetwork tells whether a change of the object may take others with it.
 func isNetwork(o state.Object) bool {
-	_, sysctl := o.(state.Sysctl)
-	return Watched(o) && !sysctl
+	key := o.Key()
+	return key.Kind != state.KindSysctl && WatchedKey(key)
 }

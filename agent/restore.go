@@ -1,0 +1,238 @@
+package agent
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/lvsform/lvsform/agent/restore"
+	"github.com/lvsform/lvsform/agent/txn"
+	"github.com/lvsform/lvsform/state"
+	"github.com/lvsform/lvsform/wire"
+)
+
+// Restorer keeps a host as its ledger says: all of it at boot, and the network
+// from then on.
+type Restorer struct {
+	// Kernel opens the host's kernel for one round.
+	Kernel func() (k txn.Kernel, closed func())
+	// Watch tells of changes of the network from its return on.
+	Watch    func() (changed <-chan struct{}, stop func(), err error)
+	StateDir string // "" is DefaultStateDir
+	LockDir  string // "" is DefaultLockDir
+	// Ready hears once that the first round is over. A round does not wait for
+	// a run that holds the lock.
+	Ready func()
+	Log   func(line string)
+
+	owed map[state.Key]bool // what was to be made at boot, could not be, and is not watched
+	told map[string]bool    // complaints of the last round
+}
+
+// RestoreOwner holds the lock while it puts back what the host has lost. That
+// takes moments, and is nobody's run.
+const RestoreOwner = "lvsform-restore"
+
+// How rounds follow each other.
+const (
+	never    = -1
+	quiet    = 100 * time.Millisecond // from a change to the round
+	longest  = 2 * time.Second        // the same, in a fight over the same things
+	calm     = 10 * time.Second       // without a loss: no fight
+	lockTry  = time.Second            // between two tries to take the host's lock
+	errorTry = 10 * time.Second       // after a round that could not be made
+)
+
+// ErrLedger is a ledger that cannot be read: nothing is done.
+var ErrLedger = errors.New("nothing is put back")
+
+// Run restores, then watches until ctx ends, which is no error; a round that has
+// begun is finished. An unreadable ledger is ErrLedger.
+func (r *Restorer) Run(ctx context.Context) error {
+	changed, stop, err := r.Watch() // before the first look at the host
+	if err != nil {
+		return err
+	}
+	defer stop()
+	var pace pace
+	for first := true; ; first = false {
+		began := time.Now()
+		made, again, err := r.round()
+		if err != nil {
+			return err
+		}
+		if first {
+			r.Ready()
+		}
+		if made > 0 {
+			pace.lost(time.Now())
+		}
+		switch open := next(ctx, changed, pace.gap(time.Since(began)), again); {
+		case ctx.Err() != nil:
+			return nil
+		case !open:
+			return errors.New("the kernel tells nothing more of the network")
+		}
+	}
+}
+
+// pace keeps rounds apart: nobody is fought at full speed.
+type pace struct {
+	delay time.Duration
+	last  time.Time // when something had been lost
+}
+
+func (p *pace) lost(now time.Time) {
+	if now.Sub(p.last) > calm {
+		p.delay = 0
+	}
+	p.delay, p.last = min(max(2*p.delay, quiet), longest), now
+}
+
+// gap is the time from a change to the next round. A host with very many routes
+// costs more to read, and is read less often.
+func (p *pace) gap(took time.Duration) time.Duration {
+	return min(max(p.delay, quiet, 10*took), longest)
+}
+
+// next waits for a change, or for the time again unless it is never, and for
+// the gap after it.
+func next(ctx context.Context, changed <-chan struct{}, gap, again time.Duration) (open bool) {
+	var retry <-chan time.Time
+	if again != never {
+		timer := time.NewTimer(again)
+		defer timer.Stop()
+		retry = timer.C
+	}
+	select {
+	case <-ctx.Done():
+		return true
+	case <-retry:
+		return true
+	case _, open = <-changed:
+	}
+	timer := time.NewTimer(gap)
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+	case <-timer.C:
+	}
+	// What was told meanwhile is seen by the round that follows.
+	select {
+	case _, open = <-changed:
+	default:
+	}
+	return open
+}
+
+// round puts back what is missing now and returns how much that was, and when to
+// try again even if nothing changes.
+func (r *Restorer) round() (made int, again time.Duration, err error) {
+	k, closed := r.Kernel()
+	defer closed()
+	s := &Server{Kernel: k, StateDir: r.StateDir, LockDir: r.LockDir}
+	// Looked at before the lock: on a host that has nothing there is nothing to
+	// do, and a damaged ledger is not touched.
+	if _, err := readLedger(s.stateDir()); err != nil {
+		return 0, never, fmt.Errorf("%w: %w", ErrLedger, err)
+	}
+	if !there(s.stateDir(), ledgerName) && !there(s.stateDir(), journalName) {
+		return 0, never, nil
+	}
+	locked, err := s.takeLock(wire.Lock{Owner: RestoreOwner})
+	if held := (*wire.Error)(nil); errors.As(err, &held) && held.Code == wire.ErrorLocked {
+		return 0, lockTry, nil
+	}
+	if err != nil {
+		r.complain([]string{err.Error()})
+		return 0, errorTry, nil
+	}
+	defer s.unlock()
+	if by := locked.Recovered; by != nil {
+		r.Log("the run of " + by.Owner + ", which had been cut off, is taken back")
+	}
+	ledger, err := readLedger(s.stateDir())
+	if err != nil {
+		return 0, never, fmt.Errorf("%w: %w", ErrLedger, err)
+	}
+	report, err := r.restore(k, ledger)
+	if err != nil {
+		r.complain([]string{err.Error()})
+		return 0, errorTry, nil
+	}
+	r.tell(report)
+	return len(report.Made), never, nil
+}
+
+// BootName is the file beside the host's lock that says that the restoration of
+// this boot is over: a restart of the program does not repeat it, and leaves
+// tables as their operators have them by now.
+const BootName = "restored"
+
+func (r *Restorer) restore(k txn.Kernel, ledger state.Ledger) (restore.Report, error) {
+	marker := filepath.Join(cmp.Or(r.LockDir, DefaultLockDir), BootName)
+	_, err := os.Lstat(marker)
+	boot := errors.Is(err, fs.ErrNotExist)
+	var wanted state.Objects
+	for _, o := range restore.Wanted(ledger) {
+		if boot || restore.Watched(o) || r.owed[o.Key()] {
+			wanted = append(wanted, o)
+		}
+	}
+	report, err := restore.Run(k, wanted)
+	if err != nil {
+		return report, err
+	}
+	owed := map[state.Key]bool{}
+	for _, left := range report.Left {
+		if !restore.WatchedKey(left.Key) {
+			owed[left.Key] = true
+		}
+	}
+	r.owed = owed
+	if boot {
+		err = os.WriteFile(marker, nil, 0o600)
+	}
+	return report, err
+}
+
+// most is how many lines tell of what was put back, or could not be.
+const most = 20
+
+func (r *Restorer) tell(report restore.Report) {
+	for _, key := range report.Made[:min(len(report.Made), most)] {
+		r.Log("put back: " + key.String())
+	}
+	if more := len(report.Made) - most; more > 0 {
+		r.Log(fmt.Sprintf("put back: %d more", more))
+	}
+	var lines []string
+	for _, left := range report.Left[:min(len(report.Left), most)] {
+		lines = append(lines, fmt.Sprintf("cannot be put back now: %s: %v", left.Key, left.Err))
+	}
+	if more := len(report.Left) - most; more > 0 {
+		lines = append(lines, fmt.Sprintf("cannot be put back now: %d more", more))
+	}
+	r.complain(lines)
+}
+
+// complain says what it has not said of the round before.
+func (r *Restorer) complain(lines []string) {
+	told := map[string]bool{}
+	for _, line := range lines {
+		if told[line] = true; !r.told[line] {
+			r.Log(line)
+		}
+	}
+	r.told = told
+}
+
+func there(dir, name string) bool {
+	_, err := os.Lstat(filepath.Join(dir, name))
+	return err == nil
+}
