@@ -14,8 +14,9 @@ import (
 const drainPause = 200 * time.Millisecond
 
 // quietLooks is how many looks in a row must find no connection: one that is
-// being opened when new ones are stopped is not yet counted as active.
-const quietLooks = 4
+// being opened when new ones are stopped counts as active when the client's
+// second packet has come, which takes a second more where a packet was lost.
+const quietLooks = 10
 
 // drain waits until the destinations that the changes took new connections from
 // have none any more, each for its own time at most. An interrupted run waits no
@@ -69,14 +70,7 @@ func (r *run) connections(ctx context.Context, host string, changes []planner.Ch
 	}
 	out := map[string]int{}
 	for _, c := range counts {
-		n := int(c.Active)
-		switch protocol[c.Destination] {
-		case "udp": // never active
-			n = int(c.Inactive)
-		case "": // a firewall mark may stand for both
-			n += int(c.Inactive)
-		}
-		out[c.Destination] = n
+		out[c.Destination] = c.Open(protocol[c.Destination])
 	}
 	return out, nil
 }

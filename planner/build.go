@@ -20,6 +20,8 @@ type Live struct {
 	// MissingModules were asked for and are not to be found on the host.
 	MissingModules []string
 	Facts          state.Facts
+	// Connections are those of the services that Drains names.
+	Connections []state.Connections
 }
 
 // Input is everything that a plan is made of.
@@ -104,6 +106,7 @@ type builder struct {
 	fixed    map[string]Wave // of changes, by id, whose kind does not tell it
 	changing map[string]bool // hosts of which more changes than destinations
 	moving   map[string]bool // servers that change between NAT and another way of forwarding
+	ledgers  map[string]map[state.Key]state.Entry
 }
 
 // host plans one host.
@@ -199,7 +202,7 @@ func (hp *hostPlanner) declared(key state.Key, w *want) {
 			c.Action = Replace
 			c.Hazards = append(c.Hazards, HazardConnections)
 		}
-	case mine && w.ignoring(claim.Value.Object, object) == object:
+	case mine && !claim.Draining && w.ignoring(claim.Value.Object, object) == object:
 		hp.renamed(claim, w)
 		return
 	default:
@@ -258,10 +261,17 @@ func (hp *hostPlanner) settle(w *want, live state.Object, entry state.Entry, min
 			}
 		}
 	}
-	if live != nil {
-		object = w.ignoring(object, live)
+	if live == nil {
+		return object
 	}
-	return object
+	if d, ok := live.(state.Destination); ok && mine {
+		// The weight of a drain that was cut off is no operator's.
+		if claim, _ := entry.Claim(hp.b.plan.Topology); claim.Draining {
+			d.Weight = object.(state.Destination).Weight
+			live = d
+		}
+	}
+	return w.ignoring(object, live)
 }
 
 // settleDevices fills in the interface of routes that name only a gateway. For

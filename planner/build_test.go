@@ -66,7 +66,7 @@ func TestWeightAndSchedulerChangeInPlace(t *testing.T) {
 	want := `0 directors, add create dir1:module ip_vs_sh
 0 directors, add update dir1:ipvs_service tcp/172.18.20.128:80
 1 directors, drain update dir1:drain ipvs_service tcp/172.18.20.128:80
-1 directors, drain update dir1:ipvs_destination tcp/172.18.20.128:80/172.18.20.11:80
+1 directors, drain update dir1:ipvs_destination tcp/172.18.20.128:80/172.18.20.11:80 [drain_refuses_clients]
 2 directors, remove update dir1:drained ipvs_service tcp/172.18.20.128:80
 `
 	if diff := cmp.Diff(want, lines(build(t, planner.Input{Topology: top, Live: live}))); diff != "" {

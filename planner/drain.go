@@ -1,10 +1,8 @@
 package planner
 
 import (
-	"maps"
 	"net/netip"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/lvsform/lvsform/state"
@@ -55,7 +53,8 @@ func (b *builder) drains() {
 			drained := d
 			drained.Weight = 0
 			drains = append(drains, Change{ID: c.Host + ":drain " + d.Key().String(), Addresses: c.Addresses, Host: c.Host,
-				Action: Update, Before: d, After: drained, Drain: max(timeout, momentary)})
+				Action: Update, Before: d, After: drained, Claim: b.drainClaim(c.Host, drained), Sensitive: c.Sensitive,
+				Drain: max(timeout, momentary), partly: true})
 			c.Before = drained
 		case stays && c.Action == Update && d.Weight > 0 && after.Weight == 0:
 			c.Drain = timeout
@@ -63,88 +62,34 @@ func (b *builder) drains() {
 	}
 	b.plan.Changes = append(b.plan.Changes, drains...)
 	b.fallbacks()
+	b.countConnections()
 }
 
-// fallbacks lets services that choose a server by hashing choose another one
-// while one of theirs is drained; without that flag they refuse the clients that
-// hash to it. dh has no such flag.
-func (b *builder) fallbacks() {
-	b.fixed = map[string]Wave{}
-	services := b.drainedServices()
-	for i := range b.plan.Changes {
-		c := &b.plan.Changes[i]
-		d, ok := c.After.(state.Destination)
-		if !ok || c.Drain == 0 {
-			continue
-		}
-		s := services[c.Host+" "+d.Service.String()]
-		if s.Scheduler == "dh" {
-			c.Hazards = append(c.Hazards, HazardRefusesClients)
-		}
+// drainClaim records that a destination is being drained, so that neither a
+// reboot nor the end of the run gives it its weight back; nil: it is not the
+// topology's.
+func (b *builder) drainClaim(host string, drained state.Destination) *state.ClaimChange {
+	entry, ok := b.entries(host)[drained.Key()]
+	if !ok {
+		return nil
 	}
-	for _, at := range slices.Sorted(maps.Keys(services)) {
-		s := services[at]
-		flag := s.Scheduler + "-fallback"
-		if s.Scheduler != "sh" && s.Scheduler != "mh" || slices.Contains(strings.Split(s.SchedulerFlags, ","), flag) {
-			continue
-		}
-		with := s.Service
-		with.SchedulerFlags = strings.Trim(flag+","+s.SchedulerFlags, ",") // it sorts first
-		set := Change{ID: s.host + ":drain " + s.Key().String(), Addresses: s.addresses, Host: s.host, Action: Update,
-			Before: s.Service, After: with}
-		unset := set
-		unset.ID, unset.Before, unset.After, unset.last = s.host+":drained "+s.Key().String(), with, s.Service, true
-		b.fixed[set.ID], b.fixed[unset.ID] = s.wave, WaveDirectorsDrop
-		b.plan.Changes = append(b.plan.Changes, set, unset)
+	claim, ok := entry.Claim(b.plan.Topology)
+	if !ok {
+		return nil
 	}
+	claim.Value, claim.Draining = state.Boxed{Object: drained}, true
+	return &state.ClaimChange{Claim: claim, Before: entry.Before}
 }
 
-// drainedService is a service with a destination that is drained.
-type drainedService struct {
-	state.Service
-	host      string
-	addresses []string
-	wave      Wave
-}
-
-// drainedServices are they as they will be when the drain begins, by host and
-// identity.
-func (b *builder) drainedServices() map[string]drainedService {
-	out := map[string]drainedService{}
-	for _, c := range b.plan.Changes {
-		d, ok := c.After.(state.Destination)
-		if !ok || c.Drain == 0 {
-			continue
-		}
-		at := c.Host + " " + d.Service.String()
-		x := drainedService{host: c.Host, wave: WaveDrain}
-		if w := b.hosts[c.Host][state.Key{Kind: state.KindService, ID: d.Service.String()}]; w != nil {
-			x.addresses = w.addresses
-		}
-		if b.moving[b.serverOf(c)] || out[at].wave == WaveMove {
-			x.wave = WaveMove
-		}
-		out[at] = x
+// entries are the entries of a host's ledger, by key.
+func (b *builder) entries(host string) map[state.Key]state.Entry {
+	if b.ledgers == nil {
+		b.ledgers = map[string]map[state.Key]state.Entry{}
 	}
-	note := func(host string, o state.Object) {
-		s, ok := o.(state.Service)
-		if x, drained := out[host+" "+s.ServiceID.String()]; ok && drained {
-			x.Service = s
-			out[host+" "+s.ServiceID.String()] = x
-		}
+	if b.ledgers[host] == nil {
+		b.ledgers[host] = b.in.Live[host].Ledger.ByKey()
 	}
-	if len(out) > 0 {
-		for host, live := range b.in.Live {
-			for _, o := range live.Objects {
-				note(host, o)
-			}
-		}
-	}
-	for _, c := range b.plan.Changes {
-		note(c.Host, c.After)
-	}
-	maps.DeleteFunc(out, func(_ string, x drainedService) bool { return x.addresses == nil })
-	return out
+	return b.ledgers[host]
 }
 
 // serverOf is the managed host behind a destination's change; "" is none.

@@ -3,6 +3,7 @@ package planner_test
 import (
 	"net/netip"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -173,5 +174,183 @@ func TestAWrongDestinationOfARightServerIsNoMove(t *testing.T) {
 	p := build(t, planner.Input{Topology: top, Live: live})
 	if diff := cmp.Diff("0 directors, add update dir1:ipvs_destination tcp/172.18.20.128:80/172.18.20.11:80\n", lines(p)); diff != "" {
 		t.Error(diff)
+	}
+}
+
+// until makes a plan's changes up to a wave, as a run does that is cut off then.
+func until(t *testing.T, w planner.Wave, p *planner.Plan, live map[string]planner.Live) map[string]planner.Live {
+	t.Helper()
+	part := *p
+	part.Changes = slices.DeleteFunc(slices.Clone(p.Changes), func(c planner.Change) bool { return c.Wave > w })
+	if len(part.Changes) == 0 || len(part.Changes) == len(p.Changes) {
+		t.Fatalf("nothing is cut off:\n%s", lines(p))
+	}
+	return execute(t, &part, live)
+}
+
+func onDirector(p *planner.Plan) string {
+	shown := *p
+	shown.Changes = slices.DeleteFunc(slices.Clone(p.Changes), func(c planner.Change) bool { return c.Host != "dir1" })
+	return lines(&shown)
+}
+
+// smaller is a topology with a scheduler that hashes, then without its second
+// server.
+func smaller(scheduler string) (two, one *topology.Topology) {
+	two, one = webDR("rs1", "rs2"), webDR("rs1")
+	one.Hosts = two.Hosts
+	for _, top := range []*topology.Topology{two, one} {
+		find[*topology.VirtualService](top, "virtual_service.web").Scheduler = scheduler
+	}
+	return two, one
+}
+
+// weights are the weights of the destinations on the director, and those that
+// the ledger has, by real server.
+func weights(live map[string]planner.Live) (now, kept map[string]int) {
+	now, kept = map[string]int{}, map[string]int{}
+	for _, o := range live["dir1"].Objects {
+		if d, ok := o.(state.Destination); ok {
+			now[d.Address.String()] = d.Weight
+		}
+	}
+	for _, e := range live["dir1"].Ledger.Entries {
+		c, _ := e.Claim("web")
+		if d, ok := c.Value.Object.(state.Destination); ok {
+			kept[d.Address.String()] = d.Weight
+		}
+	}
+	return now, kept
+}
+
+// A drain that was cut off is in the ledger, so that a reboot does not end it.
+// The next plan goes on with it: no client is refused in between, and the
+// destination goes.
+func TestADrainThatWasCutOffGoesOn(t *testing.T) {
+	two, one := smaller("sh")
+	live := settle(t, two, bareAll(two))
+	live = until(t, planner.WaveDrain, build(t, planner.Input{Topology: one, Live: live}), live)
+	now, kept := weights(live)
+	want := map[string]int{"172.18.20.11": 1, "172.18.20.12": 0}
+	if diff := cmp.Diff([]any{want, want}, []any{now, kept}); diff != "" {
+		t.Errorf("weights now, and in the ledger: %s", diff)
+	}
+	p := build(t, planner.Input{Topology: one, Live: live})
+	if diff := cmp.Diff(`0 directors, drain update dir1:drain ipvs_destination tcp/172.18.20.128:80/172.18.20.12:80
+1 directors, remove delete dir1:ipvs_destination tcp/172.18.20.128:80/172.18.20.12:80
+1 directors, remove update dir1:ipvs_service tcp/172.18.20.128:80
+`, onDirector(p)); diff != "" {
+		t.Error(diff)
+	}
+	if c := p.Changes[0]; c.Drain != planner.DefaultDrainTimeout || c.After.(state.Destination).Weight != 0 {
+		t.Errorf("it waits %s with %v", c.Drain, c.After)
+	}
+	live = execute(t, p, live)
+	if now, _ = weights(live); len(now) != 1 {
+		t.Errorf("left: %v", now)
+	}
+	if again := build(t, planner.Input{Topology: one, Live: live}); !again.Empty() {
+		t.Error(lines(again))
+	}
+}
+
+// A drained server whose removal is taken back gets its weight again, also where
+// operators may set it.
+func TestADrainThatWasCutOffIsTakenBack(t *testing.T) {
+	for _, ignored := range [][]string{nil, {"weight"}} {
+		two, one := smaller("mh")
+		for _, top := range []*topology.Topology{two, one} {
+			top.Resources[len(top.Resources)-1].IgnoreChanges = ignored
+		}
+		live := settle(t, two, bareAll(two))
+		before, _ := weights(live)
+		live = until(t, planner.WaveDrain, build(t, planner.Input{Topology: one, Live: live}), live)
+		live = settle(t, two, live)
+		now, kept := weights(live)
+		if diff := cmp.Diff([]any{before, before}, []any{now, kept}); diff != "" {
+			t.Errorf("ignoring %q: %s", ignored, diff)
+		}
+		if s := live["dir1"].Objects.ByKey()[state.Key{Kind: state.KindService, ID: "tcp/172.18.20.128:80"}].(state.Service); s.SchedulerFlags != "" {
+			t.Errorf("the service keeps %q", s.SchedulerFlags)
+		}
+	}
+}
+
+// What was there before lvsform goes like the rest, although its weight is
+// another one when the drain has been cut off.
+func TestADrainThatWasCutOffOfWhatWasThereBefore(t *testing.T) {
+	two, one := smaller("wlc")
+	live := settle(t, two, bareAll(two))
+	host := live["dir1"]
+	for i, e := range host.Ledger.Entries {
+		if d, ok := e.Claims[0].Value.Object.(state.Destination); ok {
+			host.Ledger.Entries[i].Before = state.Boxed{Object: d}
+		}
+	}
+	live["dir1"] = host
+	first := build(t, planner.Input{Topology: one, Live: live})
+	live = until(t, planner.WaveDrain, first, live)
+	if diff := cmp.Diff(onDirector(first), onDirector(build(t, planner.Input{Topology: one, Live: live}))); diff != "" {
+		t.Error(diff)
+	}
+}
+
+// The service's other changes are made before the drain, and do not take away
+// the flag of a drain that was cut off.
+func TestADrainThatWasCutOffKeepsItsFlagThroughOtherChanges(t *testing.T) {
+	two, one := smaller("sh")
+	live := settle(t, two, bareAll(two))
+	live = until(t, planner.WaveDrain, build(t, planner.Input{Topology: one, Live: live}), live)
+	find[*topology.VirtualService](one, "virtual_service.web").SchedulerFlags = []string{"sh-port"}
+	p := build(t, planner.Input{Topology: one, Live: live})
+	var flags []string
+	for _, c := range p.Changes {
+		if s, ok := c.After.(state.Service); ok {
+			flags = append(flags, s.SchedulerFlags)
+		}
+	}
+	if diff := cmp.Diff([]string{"sh-fallback,sh-port", "sh-port"}, flags); diff != "" {
+		t.Errorf("%s\n%s", diff, lines(p))
+	}
+	settle(t, one, live)
+}
+
+func TestPlansTellHowManyConnectionsADrainWaitsFor(t *testing.T) {
+	two, one := smaller("wlc")
+	live := settle(t, two, bareAll(two))
+	id := state.ServiceID{Protocol: "tcp", Address: vip, Port: 80, Family: "ipv4"}
+	for _, tc := range []struct {
+		name string
+		top  *topology.Topology
+		edit func(*topology.VirtualService)
+		want []state.ServiceID
+	}{
+		{"nothing changes", two, func(*topology.VirtualService) {}, nil},
+		{"a server goes", one, func(*topology.VirtualService) {}, []state.ServiceID{id}},
+		{"a weight becomes 0", two, func(s *topology.VirtualService) { s.RealServers[1].Weight = 0 }, []state.ServiceID{id}},
+		{"a server changes to NAT", two, func(s *topology.VirtualService) { s.RealServers[1].Forward = "nat" }, []state.ServiceID{id}},
+		{"the service goes", two, func(s *topology.VirtualService) { s.Port = 81 }, nil},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			top := *tc.top
+			top.Resources = slices.Clone(top.Resources)
+			last := *top.Resources[len(top.Resources)-1]
+			vs := *last.Body.(*topology.VirtualService)
+			vs.RealServers = slices.Clone(vs.RealServers)
+			tc.edit(&vs)
+			last.Body = &vs
+			top.Resources[len(top.Resources)-1] = &last
+			if got := planner.NewDrains(&top).Services("dir1", live["dir1"].Objects); !slices.Equal(got, tc.want) {
+				t.Errorf("%v, want %v", got, tc.want)
+			}
+		})
+	}
+	host := live["dir1"]
+	host.Connections = []state.Connections{{Destination: "tcp/172.18.20.128:80/172.18.20.12:80", Active: 37, Inactive: 5}}
+	live["dir1"] = host
+	c := build(t, planner.Input{Topology: one, Live: live}).Changes[0]
+	text, err := jsonOf(c)
+	if c.Connections == nil || *c.Connections != 37 || err != nil || !strings.Contains(text, `"connections":37`) {
+		t.Errorf("%v %v %s", c.Connections, err, text)
 	}
 }

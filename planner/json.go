@@ -29,6 +29,7 @@ type changeJSON struct {
 	Stage           int                `json:"stage"`
 	Announce        bool               `json:"announce,omitempty"`
 	DrainTimeout    string             `json:"drain_timeout,omitempty"` // as time.Duration writes it
+	Connections     *int               `json:"connections,omitempty"`
 	Claim           *state.ClaimChange `json:"claim,omitempty"`
 }
 
@@ -41,7 +42,7 @@ func (c Change) MarshalJSON() ([]byte, error) {
 		Wave: c.Wave, Stage: c.Stage, Announce: c.Announce, Claim: c.Claim,
 	}
 	if c.Drain > 0 {
-		j.DrainTimeout = c.Drain.String()
+		j.DrainTimeout, j.Connections = c.Drain.String(), c.Connections
 	}
 	if c.redacted {
 		j.Claim = nil
@@ -98,7 +99,7 @@ func (c *Change) UnmarshalJSON(b []byte) error {
 		return err
 	}
 	*c = Change{ID: j.ID, Addresses: j.Addresses, Host: j.Host, Hazards: j.Hazards, AfterIDs: j.AfterIDs,
-		Wave: j.Wave, Stage: j.Stage, Announce: j.Announce, Claim: j.Claim}
+		Wave: j.Wave, Stage: j.Stage, Announce: j.Announce, Claim: j.Claim, Connections: j.Connections}
 	if j.DrainTimeout != "" {
 		var err error
 		if c.Drain, err = time.ParseDuration(j.DrainTimeout); err != nil || c.Drain <= 0 {

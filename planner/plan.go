@@ -84,8 +84,9 @@ const (
 	HazardUnverified Hazard = "unverified"
 	// HazardConnections: connections through the object end.
 	HazardConnections Hazard = "interrupts_connections"
-	// HazardRefusesClients: clients that the scheduler dh sends to the
-	// destination are refused while it is drained.
+	// HazardRefusesClients: clients that the scheduler sends to the destination
+	// are refused: with dh while it is drained, with sh when it stays at the
+	// weight 0 and the service has no sh-fallback.
 	HazardRefusesClients Hazard = "drain_refuses_clients"
 	// HazardChangedByHand: the live object is no longer as lvsform left it, so
 	// it is left alone and only forgotten.
@@ -147,7 +148,11 @@ type Change struct {
 	// Drain is how long apply waits, when the change is made, until the
 	// destination has no more connections. Zero: it does not wait.
 	Drain time.Duration
-	last  bool // on its host in its wave
+	// Connections is how many connections a destination that is drained had
+	// when it was looked at; nil: nobody looked.
+	Connections *int
+	last        bool // on its host in its wave
+	partly      bool // it is a part of a drain, and not counted as a change
 	// Sensitive names the attributes whose values are not shown.
 	Sensitive []string
 	Hazards   []Hazard
@@ -220,8 +225,8 @@ func (p *Plan) summarise() {
 	hosts := map[string]bool{}
 	for _, c := range p.Changes {
 		hosts[c.Host] = true
-		if c.Action == Update && c.Claim == nil {
-			continue // a part of a drain
+		if c.partly {
+			continue
 		}
 		switch c.Action {
 		case Create:

@@ -39,11 +39,23 @@ func (hp *hostPlanner) released(e state.Entry, claim state.Claim) {
 		hp.add(c)
 		return
 	}
-	hp.undo(&c, claim.Value.Object, e.Before.Object, live)
+	hp.undo(&c, declaredValue(claim, e.Before.Object), e.Before.Object, live)
 	if (c.Action == Delete || c.Action == Replace) && live.Key().Kind == state.KindService {
 		c.Hazards = append(c.Hazards, HazardConnections)
 	}
 	hp.add(c)
+}
+
+// declaredValue is what a claim's topology last declared, as far as a drain left
+// it in the ledger: a drained destination is to go, not to get back what it had.
+func declaredValue(claim state.Claim, before state.Object) state.Object {
+	d, ok := claim.Value.Object.(state.Destination)
+	had, same := before.(state.Destination)
+	if !ok || !same || !claim.Draining {
+		return claim.Value.Object
+	}
+	d.Weight = had.Weight
+	return d
 }
 
 // secret names the attributes of an object that goes which were sensitive when

@@ -25,6 +25,19 @@ type Connections struct {
 	Inactive    uint32 `json:"inactive"`
 }
 
+// Open is how many of them go on, as far as can be told: closed ones are
+// inactive for minutes, but those of UDP are never active. A firewall mark, whose
+// protocol is "", may stand for both.
+func (c Connections) Open(protocol string) int {
+	switch protocol {
+	case "udp":
+		return int(c.Inactive)
+	case "":
+		return int(c.Active) + int(c.Inactive)
+	}
+	return int(c.Active)
+}
+
 // Filter is a base chain that can drop packets.
 type Filter struct {
 	Family string `json:"family"` // ip, ip6 or inet

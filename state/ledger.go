@@ -44,6 +44,9 @@ type Claim struct {
 	// Sensitive names the attributes of Value that are not to be shown, sorted:
 	// also when the configuration that said so is gone.
 	Sensitive []string `json:"sensitive,omitempty"`
+	// Draining: Value has the weight 0 for a drain alone, because the topology
+	// is about to delete the destination or to change its way of forwarding.
+	Draining bool `json:"draining,omitempty"`
 }
 
 // Key is the key of the claimed object.

@@ -23,15 +23,16 @@ type machine struct {
 	name, address string
 	ssh           topology.SSH
 	query         planner.Names
+	drains        *planner.Drains // of the topology; nil for a saved plan, which has its counts
 }
 
 // topologyMachines are the managed hosts of a topology, sorted by name.
 func topologyMachines(t *topology.Topology) []machine {
-	queries := planner.Queries(t)
+	queries, drains := planner.Queries(t), planner.NewDrains(t)
 	var out []machine
 	for _, h := range t.Hosts {
 		if h.Managed {
-			out = append(out, machine{h.Name, h.Address.String(), h.SSH, queries[h.Name]})
+			out = append(out, machine{h.Name, h.Address.String(), h.SSH, queries[h.Name], drains})
 		}
 	}
 	return out
@@ -42,7 +43,7 @@ func planMachines(p *planner.Plan) []machine {
 	var out []machine
 	for _, h := range p.Hosts {
 		if h.Error == "" {
-			out = append(out, machine{h.Name, h.Address, h.SSH, h.Query})
+			out = append(out, machine{h.Name, h.Address, h.SSH, h.Query, nil})
 		}
 	}
 	slices.SortFunc(out, func(a, b machine) int { return cmp.Compare(a.name, b.name) })
@@ -124,6 +125,13 @@ func (f *fleet) session(name string) *remote.Session {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	return f.sessions[name]
+}
+
+// adopt takes a new session in the place of a host's old one.
+func (f *fleet) adopt(name string, s *remote.Session) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.sessions[name] = s
 }
 
 // connected are the machines with a session.
@@ -233,9 +241,14 @@ func (o *observations) read(ctx context.Context) func(machine, *remote.Session) 
 		if err != nil {
 			return err
 		}
+		live := planner.Live{Objects: seen.Objects, Ledger: seen.Ledger, MissingModules: seen.MissingModules}
+		if services := m.drains.Services(m.name, seen.Objects); len(services) > 0 {
+			if live.Connections, err = s.Connections(ctx, services); err != nil {
+				return err
+			}
+		}
 		o.mu.Lock()
 		defer o.mu.Unlock()
-		live := planner.Live{Objects: seen.Objects, Ledger: seen.Ledger, MissingModules: seen.MissingModules}
 		if seen.Facts != nil {
 			live.Facts = *seen.Facts
 		}

@@ -122,13 +122,26 @@ func heading(same []planner.Change, hosts []string) string {
 	}
 	what := words[same[0].Action]
 	if same[0].Drain > 0 {
-		what = "drained: no new connections, up to " + same[0].Drain.String() + " for the others"
+		what = "drained: no new connections, up to " + same[0].Drain.String() + " for the others" + openConnections(same)
 	}
 	text := "# " + strings.Join(addresses, ", ") + " on " + hostList(hosts) + " will be " + what
 	if hazards := hazardText(same[0].Hazards); hazards != "" {
 		text += " (" + hazards + ")"
 	}
 	return line(text)
+}
+
+// openConnections tells how many connections drains wait for, where somebody
+// looked.
+func openConnections(drains []planner.Change) string {
+	n := 0
+	for _, c := range drains {
+		if c.Connections == nil {
+			return ""
+		}
+		n += *c.Connections
+	}
+	return " (" + Count(n, "connection") + ")"
 }
 
 var words = map[planner.Action]string{
@@ -144,7 +157,7 @@ var hazardWords = map[planner.Hazard]string{
 	planner.HazardExistedBefore:  "it was there before lvsform",
 	planner.HazardUnverified:     "its host is not managed, so nothing checks that it is ready for traffic",
 	planner.HazardConnections:    "connections through it end",
-	planner.HazardRefusesClients: "its scheduler has no way to choose another server, so the clients that it maps to this one are refused meanwhile",
+	planner.HazardRefusesClients: "clients that its scheduler maps to it are refused",
 	planner.HazardChangedByHand:  "it was changed by hand, so it is left alone",
 }
 
