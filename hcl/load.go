@@ -96,7 +96,7 @@ func (l *loader) load() (*topology.Topology, *module) {
 		l.r.error(hcl.Range{}, "No topology block",
 			"The root directory must name its topology once, under which things are owned on hosts. Write: topology \"web\" {}")
 	}
-	l.checkVersion(c)
+	l.settings(c, t)
 	root := l.newModule(nil, c, "")
 	root.inputs = l.rootInputs(c)
 	root.count()

@@ -103,7 +103,11 @@ func describeLoad(top *topology.Topology, diags topology.Diagnostics) string {
 	if diags.HasErrors() {
 		return b.String()
 	}
-	fmt.Fprintf(&b, "topology %s\n", top.Name)
+	fmt.Fprintf(&b, "topology %s", top.Name)
+	if top.Persist != nil {
+		fmt.Fprintf(&b, " persist=%t", *top.Persist)
+	}
+	b.WriteByte('\n')
 	for _, h := range top.Hosts {
 		describeHost(&b, h)
 	}

@@ -6,20 +6,42 @@ import (
 	"strings"
 
 	"github.com/hashicorp/hcl/v2"
+	"github.com/lvsform/lvsform/topology"
 	"github.com/zclconf/go-cty/cty"
 )
 
-// checkVersion compares required_version with the running program.
-func (l *loader) checkVersion(c *config) {
+// settings reads what the topology block says beside its name.
+func (l *loader) settings(c *config, t *topology.Topology) {
 	if c.topology == nil {
 		return
 	}
-	content, diags := c.topology.body.Content(&hcl.BodySchema{Attributes: []hcl.AttributeSchema{{Name: "required_version"}}})
+	content, diags := c.topology.body.Content(&hcl.BodySchema{Attributes: []hcl.AttributeSchema{{Name: "required_version"}, {Name: "persist"}}})
 	l.r.take(diags)
-	attr := content.Attributes["required_version"]
-	if attr == nil {
-		return
+	if attr := content.Attributes["required_version"]; attr != nil {
+		l.checkVersion(attr)
 	}
+	if attr := content.Attributes["persist"]; attr != nil {
+		t.Persist, t.PersistRange = l.constantBool(attr), toRange(attr.Range)
+	}
+}
+
+// constantBool is an attribute that is known before anything is evaluated; nil
+// with a mistake, or where it is null.
+func (l *loader) constantBool(attr *hcl.Attribute) *bool {
+	v, diags := attr.Expr.Value(nil)
+	if l.r.take(diags) || v.IsNull() {
+		return nil
+	}
+	if !v.IsKnown() || v.Type() != cty.Bool {
+		l.r.error(attr.Expr.Range(), "Invalid "+attr.Name, "It must be true or false.")
+		return nil
+	}
+	on := v.True()
+	return &on
+}
+
+// checkVersion compares required_version with the running program.
+func (l *loader) checkVersion(attr *hcl.Attribute) {
 	v, diags := attr.Expr.Value(nil)
 	if l.r.take(diags) {
 		return

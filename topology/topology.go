@@ -18,7 +18,14 @@ type Topology struct {
 	Removed   []Removed
 	Outputs   []Output // sorted by Name
 	Range     Range    // the topology block
+	// Persist: what is applied survives a reboot of its host. nil: not said,
+	// which is true where the host allows it.
+	Persist      *bool
+	PersistRange Range
 }
+
+// Persists tells whether what is applied is to survive a reboot.
+func (t *Topology) Persists() bool { return t.Persist == nil || *t.Persist }
 
 // Host returns the host of that name, or nil.
 func (t *Topology) Host(name string) *Host {
