@@ -41,7 +41,7 @@ func runAll(m *testing.M) (int, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), bootTime)
 	defer cancel()
 	var err error
-	if machine, err = lab.Boot(ctx, lab.Options{Memory: 4096}); err != nil {
+	if machine, err = lab.Boot(ctx, lab.Options{Memory: 4096, Wires: 3}); err != nil {
 		return 1, err
 	}
 	code := m.Run()
