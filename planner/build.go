@@ -64,6 +64,7 @@ func Build(in Input) *Plan {
 	b.selectChanges()
 	b.check(all)
 	b.preventDestroy()
+	b.persist()
 	p.summarise()
 	slices.SortStableFunc(p.Diagnostics, func(a, b topology.Diagnostic) int {
 		return cmp.Or(cmp.Compare(a.Host, b.Host), cmp.Compare(a.Summary, b.Summary))

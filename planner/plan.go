@@ -25,6 +25,12 @@ type Plan struct {
 	Members        []string `json:"members"` // managed hosts of the topology, sorted
 	Hosts          []Host   `json:"hosts"`   // managed hosts, sorted by name
 	Changes        []Change `json:"changes"` // in the order in which apply makes them
+	// Transient: what is applied goes with a reboot, because the configuration
+	// says so.
+	Transient bool `json:"transient,omitempty"`
+	// Fleeting are the hosts where what the plan makes goes with a reboot, because
+	// they have nothing that could put it back; sorted.
+	Fleeting []string `json:"fleeting,omitempty"`
 	// Renamed are claims, by host, that only get other configuration addresses:
 	// no change, but apply records it, so that removed blocks find them.
 	Renamed     map[string][]state.ClaimChange `json:"renamed,omitempty"`

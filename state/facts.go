@@ -4,10 +4,26 @@ import "net/netip"
 
 // Facts are what the checks look at beside objects. They are never changed.
 type Facts struct {
-	Listeners []Listener `json:"listeners,omitempty"` // sorted
+	// NoSystemd: nothing on the host can put back after a reboot what was
+	// applied.
+	NoSystemd bool `json:"no_systemd,omitempty"`
+	// Boot is what else makes things like lvsform's at boot; sorted.
+	Boot      []BootOwner `json:"boot,omitempty"`
+	Listeners []Listener  `json:"listeners,omitempty"` // sorted
 	// Filters are the base chains of the host's packet filter (nftables, also
 	// where iptables made them) that can drop packets, but lvsform's own.
 	Filters []Filter `json:"filters,omitempty"`
+}
+
+// BootOwner is a line of a file on the host that has something made at boot.
+type BootOwner struct {
+	File string `json:"file"`
+	// Sysctl and Value, or Address and Device, or none: then the file has an
+	// IPVS table restored.
+	Sysctl  string     `json:"sysctl,omitempty"` // as Sysctl.Name; a * stands for one whole part
+	Value   string     `json:"value,omitempty"`
+	Address netip.Addr `json:"address,omitzero"`
+	Device  string     `json:"device,omitempty"`
 }
 
 // Listener is a socket that takes connections or datagrams.

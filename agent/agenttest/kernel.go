@@ -139,6 +139,8 @@ type saved struct {
 	Objects state.Objects `json:"objects"`
 	Modules []string      `json:"modules"` // that can be loaded
 	FailAt  int           `json:"fail_at,omitempty"`
+	// NoSystemd is that of the facts.
+	NoSystemd bool `json:"no_systemd,omitempty"`
 }
 
 // Save writes the state as JSON.
@@ -146,7 +148,7 @@ func (k *Kernel) Save(path string) error {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	k.compact()
-	body, err := json.MarshalIndent(saved{Objects: k.objects, Modules: k.modules, FailAt: k.failAt}, "", "  ")
+	body, err := json.MarshalIndent(saved{Objects: k.objects, Modules: k.modules, FailAt: k.failAt, NoSystemd: k.facts.NoSystemd}, "", "  ")
 	if err != nil {
 		return err
 	}
@@ -168,7 +170,7 @@ func (k *Kernel) Load(path string) error {
 	}
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	k.objects, k.modules, k.failAt = s.Objects, s.Modules, s.FailAt
+	k.objects, k.modules, k.failAt, k.facts.NoSystemd = s.Objects, s.Modules, s.FailAt, s.NoSystemd
 	k.reindex()
 	return nil
 }

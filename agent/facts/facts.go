@@ -3,6 +3,8 @@
 package facts
 
 import (
+	"os"
+
 	"github.com/lvsform/lvsform/agent/nft"
 	"github.com/lvsform/lvsform/state"
 )
@@ -11,6 +13,8 @@ import (
 // only when asked: the kernel looks through its whole table of connections for
 // the sockets that listen.
 func Read(traffic bool) (f state.Facts, err error) {
+	_, err = os.Lstat("/run/systemd/system") // sd_booted(3)
+	f.NoSystemd, f.Boot = err != nil, Boot("/")
 	if !traffic {
 		return f, nil
 	}

@@ -61,6 +61,7 @@ func Run(in Input) Result {
 		w.marks()
 		w.forwarding()
 		w.firewallsOff()
+		w.atBoot()
 	}
 	w.cutOff()
 	r := Result{Findings: w.findings(), Used: map[string]map[state.Key]bool{}}

@@ -305,6 +305,8 @@ func facts(f state.Facts) change {
 	return func(l planner.Live) planner.Live { l.Facts = f; return l }
 }
 
+func boot(o state.BootOwner) change { return facts(state.Facts{Boot: []state.BootOwner{o}}) }
+
 func sysctl(name, value string) state.Sysctl { return state.Sysctl{Name: name, Value: value} }
 
 func address(device, ip string) state.Address {
@@ -414,6 +416,14 @@ route "gateway" {
 	"LVS026 it listens on another port":                            {direct, "rs1", facts(state.Facts{Listeners: []state.Listener{listener("0.0.0.0", 22)}}), []string{`LVS026 warning: host = host.rs1`}},
 	"LVS026 it listens on every IPv4 address, and the VIP is none": {ipv6, "rs1", facts(state.Facts{Listeners: []state.Listener{listener("0.0.0.0", 80)}}), []string{`LVS026 warning: host = host.rs1`}},
 	"LVS026 it listens on every address":                           {direct, "rs1", facts(state.Facts{Listeners: []state.Listener{listener("::", 80)}}), nil},
+	"LVS030 sysctl.conf sets it otherwise":                         {direct, "rs1", boot(state.BootOwner{File: "/etc/sysctl.conf", Sysctl: "net.ipv4.conf.all.arp_ignore", Value: "0"}), []string{`LVS030 warning: settings = { "net.ipv4.conf.all.arp_ignore" = 1, "net.ipv4.conf.all.arp_announce" = 2 }`}},
+	"LVS030 a pattern sets it otherwise":                           {direct, "rs1", boot(state.BootOwner{File: "/etc/sysctl.d/x.conf", Sysctl: "net.ipv4.conf.*.arp_announce", Value: "0"}), []string{`LVS030 warning: settings = { "net.ipv4.conf.all.arp_ignore" = 1, "net.ipv4.conf.all.arp_announce" = 2 }`}},
+	"LVS030 sysctl.conf sets it as declared":                       {direct, "rs1", boot(state.BootOwner{File: "/etc/sysctl.conf", Sysctl: "net.ipv4.conf.all.arp_ignore", Value: "1"}), nil},
+	"LVS030 sysctl.conf sets something else":                       {direct, "rs1", boot(state.BootOwner{File: "/etc/sysctl.conf", Sysctl: "net.ipv4.tcp_rmem", Value: "1"}), nil},
+	"LVS030 an alias of lo has the VIP":                            {direct, "rs1", boot(state.BootOwner{File: "/etc/sysconfig/network-scripts/ifcfg-lo:0", Address: netip.MustParseAddr("192.0.2.100"), Device: "lo"}), []string{`LVS030 warning: ip = "192.0.2.100/32"`}},
+	"LVS030 the host's own address":                                {direct, "rs1", boot(state.BootOwner{File: "/etc/network/interfaces", Address: netip.MustParseAddr("192.0.2.11"), Device: "eth0"}), nil},
+	"LVS030 ipvsadm's service on the director":                     {direct, "dir1", boot(state.BootOwner{File: "/etc/rc3.d/S20ipvsadm"}), []string{`LVS030 warning: address = "192.0.2.100"`}},
+	"LVS030 ipvsadm's service elsewhere":                           {direct, "rs1", boot(state.BootOwner{File: "/etc/rc3.d/S20ipvsadm"}), nil},
 	"LVS029 a router's route and forwarding":                       {ipv6, "rs1", with(router6, sysctl("net.ipv6.conf.eth0.accept_ra", "1")), []string{`LVS029 warning: settings = { "net.ipv6.conf.all.forwarding" = 1 }`}},
 	"LVS029 a router's route and accept_ra 2":                      {ipv6, "rs1", with(router6, sysctl("net.ipv6.conf.eth0.accept_ra", "2")), nil},
 	"LVS029 no forwarding, and a router's route as ever":           {strings.Replace(ipv6, `forwarding" = 1`, `forwarding" = 0`, 1), "rs1", with(router6, sysctl("net.ipv6.conf.eth0.accept_ra", "1")), nil},

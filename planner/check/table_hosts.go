@@ -2,7 +2,7 @@ package check
 
 import "github.com/lvsform/lvsform/topology"
 
-// hostChecks are LVS015 to LVS029: services, hosts and what surrounds them.
+// hostChecks are LVS015 to LVS030: services, hosts and what surrounds them.
 func hostChecks() []Check {
 	return []Check{
 		{
@@ -91,6 +91,14 @@ func hostChecks() []Check {
 				"long after every test has passed.",
 			See: []string{"ip -6 route show default    # proto ra, expires", "sysctl net.ipv6.conf.DEVICE.accept_ra"},
 			Fix: "Set net.ipv6.conf.DEVICE.accept_ra = 2, or declare a static default route.",
+		},
+		{
+			ID: "LVS030", Severity: topology.Warning,
+			Title: "something else makes the same things at boot",
+			Why: "What is applied is put back at boot by lvsform. Where ipvsadm's service, sysctl.conf or the network's own files make the same things with other values, the host goes through those values at every boot, " +
+				"and comes back to them when the topology has gone. A VIP that the network tool gives a real server is there before arp_ignore is: for a moment the server answers for it.",
+			See: []string{"systemctl is-enabled ipvsadm", "grep -r PARAMETER /etc/sysctl.conf /etc/sysctl.d", "grep -rs VIP /etc/network/interfaces* /etc/sysconfig/network*"},
+			Fix: "Take the line out of the file that the finding names, or disable the service.",
 		},
 	}
 }

@@ -31,6 +31,9 @@ func Markdown(w io.Writer, p *planner.Plan, diags topology.Diagnostics) {
 		room -= utf8.RuneCountInString(text)
 		fmt.Fprint(w, text)
 	}
+	if note := fleeting(p); note != "" {
+		fmt.Fprintf(w, "\n%s\n", fence("", note))
+	}
 	if p.Empty() {
 		return
 	}

@@ -34,7 +34,18 @@ func (s Style) Plan(w io.Writer, p *planner.Plan) {
 		}
 		fmt.Fprintln(w)
 	}
+	if note := fleeting(p); note != "" {
+		fmt.Fprintf(w, "%s\n\n", s.paint(yellow, note))
+	}
 	fmt.Fprintln(w, s.paint(bold, Summary(p)))
+}
+
+// fleeting says where nothing puts back after a reboot what is applied.
+func fleeting(p *planner.Plan) string {
+	if len(p.Fleeting) == 0 {
+		return ""
+	}
+	return line("What is applied on " + hostList(p.Fleeting) + " will not survive a reboot there: systemd would put it back, and does not run.")
 }
 
 var colors = map[string]string{"+": green, "-": red, "~": yellow, "-/+": red, "=": cyan}

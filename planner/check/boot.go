@@ -1,0 +1,90 @@
+package check
+
+import (
+	"fmt"
+	"net/netip"
+	"strings"
+
+	"github.com/lvsform/lvsform/state"
+	"github.com/lvsform/lvsform/topology"
+)
+
+// atBoot looks for what else makes at boot what is declared: the two meet at the
+// next one.
+func (w *world) atBoot() {
+	for _, name := range w.names {
+		m := w.hosts[name]
+		for _, o := range m.facts.Boot {
+			switch {
+			case o.Sysctl != "":
+				w.sysctlAtBoot(m, o)
+			case o.Address.IsValid():
+				w.addressAtBoot(m, o)
+			default:
+				w.tableAtBoot(m, o)
+			}
+		}
+	}
+}
+
+func (w *world) sysctlAtBoot(m *machine, o state.BootOwner) {
+	for parameter, r := range m.declared {
+		value := r.Body.(*topology.Sysctl).Settings[parameter]
+		if !sameParameter(o.Sysctl, parameter) || strings.Join(strings.Fields(value), " ") == o.Value {
+			continue
+		}
+		w.report(finding{id: "LVS030", host: m.host.Name, object: r.Path,
+			summary: fmt.Sprintf("%s sets %s on %s too", o.File, parameter, m.host.Name),
+			detail:  fmt.Sprintf("It sets the value %q at boot, and whenever somebody loads it; %q is declared. Take the line out of the file, or give it the same value.", o.Value, value),
+			at:      []topology.Range{rangeOf(r, "settings")}})
+	}
+}
+
+// sameParameter tells whether a name of a file, in which a * stands for one
+// part, means a parameter.
+func sameParameter(pattern, name string) bool {
+	want, have := strings.Split(pattern, "."), strings.Split(name, ".")
+	if len(want) != len(have) {
+		return false
+	}
+	for i := range want {
+		if want[i] != "*" && want[i] != have[i] {
+			return false
+		}
+	}
+	return true
+}
+
+func (w *world) addressAtBoot(m *machine, o state.BootOwner) {
+	for _, r := range m.resources {
+		b, ok := r.Body.(*topology.Address)
+		if !ok || b.IP.Addr() != o.Address {
+			continue
+		}
+		where := "on " + o.Device
+		if o.Device != b.Device {
+			where = fmt.Sprintf("on %s, not on %s as declared", o.Device, b.Device)
+		}
+		w.report(finding{id: "LVS030", host: m.host.Name, object: r.Path,
+			summary: fmt.Sprintf("%s gives %s the address %s too", o.File, m.host.Name, o.Address),
+			detail:  fmt.Sprintf("The host's own network tool makes it at boot, %s, before anything keeps the host from answering ARP for it, and again after lvsform has removed it. Take it out of the file.", where),
+			at:      []topology.Range{rangeOf(r, "ip")}})
+	}
+}
+
+func (w *world) tableAtBoot(m *machine, o state.BootOwner) {
+	for _, s := range w.services {
+		if s.director != m {
+			continue
+		}
+		at, what := rangeOf(s.resource, "address", "fwmark"), s.Address.String()
+		if s.Address == (netip.Addr{}) {
+			what = fmt.Sprintf("mark %d", s.FWMark)
+		}
+		w.report(finding{id: "LVS030", host: m.host.Name, object: s.resource.Path,
+			summary: fmt.Sprintf("ipvsadm restores an IPVS table on %s at boot too", m.host.Name),
+			detail:  fmt.Sprintf("%s has it made as it was when it was saved, with servers that may be gone; the service of %s here is declared. Switch it off: systemctl disable ipvsadm.", o.File, what),
+			at:      []topology.Range{at}})
+		return
+	}
+}
