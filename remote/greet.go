@@ -71,6 +71,9 @@ func readHello(p *process) (wire.Hello, error) {
 	if err != nil && !errors.Is(err, io.EOF) {
 		return hello, err
 	}
+	if len(head) < 4 && !p.ended().known {
+		return hello, io.ErrUnexpectedEOF // the connection went, not the command
+	}
 	if len(head) < 4 || binary.BigEndian.Uint32(head) > wire.MaxFrame {
 		return hello, garbage(p)
 	}
@@ -95,8 +98,8 @@ func garbage(p *process) error {
 }
 
 // absent tells an agent that has to be placed: the shell does not find it
-// (127), may not run it or enter the directory (126), takes an empty file for a
-// script (0), or sudo does not find it (1).
+// (127), may not run it or does not trust its directory (126), takes an empty
+// file for a script (0), or sudo does not find it (1).
 func absent(err error, sudo bool) bool {
 	var start *startError
 	if !errors.As(err, &start) {

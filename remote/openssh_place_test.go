@@ -4,6 +4,7 @@ package remote
 
 import (
 	"errors"
+	"os"
 	"strings"
 	"testing"
 	"time"
@@ -51,6 +52,35 @@ func TestOpenSSHAgentIsPlacedAndRun(t *testing.T) {
 				t.Errorf("what is left on the host:\n%s", listing)
 			}
 		})
+	}
+}
+
+// A file that somebody else put where the agent will be is never run, though it
+// has the agent's name: neither by root nor through sudo.
+func TestOpenSSHPlantedAgentIsNotRun(t *testing.T) {
+	const plant = `umask 022; mkdir -p $d; printf "#!/bin/sh\n: >/run/planted\n" >$d/agent-$AGENT_SUM; chmod 755 $d/agent-$AGENT_SUM; `
+	for _, c := range []struct{ name, prepare string }{
+		{"somebody's directory", `d=/usr/local/libexec/lvsform; ` + plant + `chown -R 4242 $d`},
+		{"a directory for everybody", `d=/usr/local/libexec/lvsform; ` + plant + `chmod 1777 $d`},
+		{"a link to a directory", `d=/run/theirs; ` + plant + `mkdir -p /usr/local/libexec; ln -s $d /usr/local/libexec/lvsform`},
+		{"somebody's parent", `d=/usr/local/libexec/lvsform; ` + plant + `chown 4242 /usr/local/libexec`},
+	} {
+		for _, user := range []string{"root", admin} {
+			t.Run(c.name+", login as "+user, func(t *testing.T) {
+				t.Setenv("AGENT_SUM", sumOf(t, built(t, "agent")))
+				s := startSSHD(t, sshdOptions{prepare: c.prepare})
+				cl := newClient(t, s)
+				cl.target.User, cl.target.Sudo = user, user != "root"
+				_, err := cl.bench().observe(t)
+				var got *AgentError
+				if !errors.As(err, &got) || got.Fault != FaultUnsafeDir {
+					t.Errorf("want %q, got %v", FaultUnsafeDir, err)
+				}
+				if _, err := os.Stat("/proc/" + pidOf(s) + "/root/run/planted"); err == nil {
+					t.Error("it was run")
+				}
+			})
+		}
 	}
 }
 

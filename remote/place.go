@@ -12,15 +12,24 @@ import (
 )
 
 // agentDir is where agents are on hosts; SELinux lets systemd execute there.
-const agentDir = "/usr/local/libexec/lvsform"
+const (
+	agentParent = "/usr/local/libexec"
+	agentDir    = agentParent + "/lvsform"
+)
 
-// serveCommand runs the agent. It is the same for all hosts and requests.
+// serveScript runs the agent if nobody but root can have put it there: whoever
+// can write to one of the directories could plant a file of that name before the
+// first contact. Like placeScript it is one line for any login shell.
+const serveScript = `for d in ` + agentParent + ` ` + agentDir + `; do set -- $(ls -ldn $d); ` +
+	`case $1 in d???????w*) exit 126;; d*) [ "$3" = 0 ] || exit 126;; *) exit 126;; esac; done 2>/dev/null; exec `
+
+// serveCommand is the same for all hosts and requests.
 func serveCommand(sum string, sudo bool) string {
-	command := agentDir + "/agent-" + sum + " serve"
+	command := serveScript
 	if sudo {
-		command = "sudo -n " + command
+		command += "sudo -n "
 	}
-	return command
+	return "sh -c '" + command + agentDir + "/agent-" + sum + " serve'"
 }
 
 // placeScript places the agent, or runs it when it is there. It is constant:
@@ -127,7 +136,9 @@ func (s *Session) readMachine(p *process) (machine, mode string, err error) {
 		return "", "", err
 	}
 	machine, mode, _ = strings.Cut(rest, " ")
-	if word != "lvsform-place" || mode != "gzip" && mode != "plain" {
+	// The machine becomes part of a file's name here.
+	odd := strings.Trim(machine, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-") != ""
+	if word != "lvsform-place" || odd || mode != "gzip" && mode != "plain" {
 		return "", "", &AgentError{
 			Fault: FaultGarbage,
 			Detail: fmt.Sprintf("the host printed %q before the script that places the agent spoke: the login shell's startup "+

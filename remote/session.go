@@ -221,6 +221,10 @@ func checkResponse(r wire.Response) error {
 	if n != 1 {
 		return faultf(FaultProtocol, "the agent's answer holds %d answers instead of one", n)
 	}
+	// What an unknown error has changed nobody can tell.
+	if r.Error != nil && !r.Error.Code.Known() {
+		return faultf(FaultProtocol, "the agent answers with an error of a kind that is unknown: %q", clean(string(r.Error.Code)))
+	}
 	return nil
 }
 

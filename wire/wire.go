@@ -198,6 +198,15 @@ const (
 	ErrorBroken ErrorCode = "broken"
 )
 
+// Known tells whether the code is one of these.
+func (c ErrorCode) Known() bool {
+	switch c {
+	case ErrorFailed, ErrorLocked, ErrorStale, ErrorRolledBack, ErrorBroken:
+		return true
+	}
+	return false
+}
+
 // Error is a request's failure. It is an error value on both sides.
 type Error struct {
 	Code    ErrorCode `json:"code"`

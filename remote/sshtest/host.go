@@ -16,7 +16,7 @@ import (
 // Host answers commands as a host does that has no agent at first: the agent
 // is not found until it was placed; then Serve speaks for it.
 type Host struct {
-	Serve   func(stdin io.Reader, stdout, stderr io.Writer) int
+	Serve   Serve
 	Machine string // as uname -m; empty: x86_64
 	NoGzip  bool
 	// Placed holds the agents' sums that are on the host. It may be filled
@@ -35,7 +35,7 @@ type Host struct {
 	uploads int
 }
 
-var serveLine = regexp.MustCompile(`^/usr/local/libexec/lvsform/agent-([0-9a-f]{64}) serve$`)
+var serveLine = regexp.MustCompile(`^sh -c '[^']*; exec (sudo -n )?/usr/local/libexec/lvsform/agent-([0-9a-f]{64}) serve'$`)
 
 // Uploads is how many agents were placed by an upload.
 func (h *Host) Uploads() int {
@@ -46,14 +46,15 @@ func (h *Host) Uploads() int {
 
 // Exec is a Config's Exec.
 func (h *Host) Exec(command string, stdin io.Reader, stdout, stderr io.Writer) int {
-	command = strings.TrimPrefix(command, "env LC_ALL=C ")
-	command, sudo := strings.CutPrefix(command, "sudo -n ")
+	m := serveLine.FindStringSubmatch(command)
+	command, sudo := strings.CutPrefix(command, "env LC_ALL=C sudo -n ")
+	sudo = sudo || m != nil && m[1] != ""
 	if sudo && h.SudoSays != "" {
 		fmt.Fprintln(stderr, h.SudoSays)
 		return 1
 	}
-	if m := serveLine.FindStringSubmatch(command); m != nil {
-		return h.serve(m[1], sudo, stdin, stdout, stderr)
+	if m != nil {
+		return h.serve(m[2], sudo, stdin, stdout, stderr)
 	}
 	if strings.HasPrefix(command, "sh -c '") && strings.Contains(command, "lvsform-place") {
 		return h.place(sudo, stdin, stdout, stderr)

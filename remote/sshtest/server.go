@@ -49,6 +49,15 @@ type Config struct {
 	// CutAfter closes the connection after that many bytes of a command's
 	// stdout; 0: never.
 	CutAfter int
+
+	// Raw has a connection to itself: no SSH is spoken but by it.
+	Raw func(net.Conn)
+	// Wrap puts something between the server and the client.
+	Wrap func(net.Conn) net.Conn
+	// SSH changes what the server offers and asks for.
+	SSH func(*ssh.ServerConfig)
+	// Connected runs beside the sessions of every connection that was let in.
+	Connected func(ssh.Conn)
 }
 
 // Server is a running server, and the files that a client needs to reach it.
@@ -60,16 +69,17 @@ type Server struct {
 	KnownHosts string        // file that holds the host's key
 	SSHConfig  string        // file for ssh -F that holds nothing
 
-	config   Config
-	ssh      *ssh.ServerConfig
-	listener net.Listener
-	wait     sync.WaitGroup
-	conns    atomic.Int64
-	mu       sync.Mutex
-	open     map[net.Conn]bool
-	frozen   chan struct{} // nil, or closed when the server goes on
-	commands []string
-	closed   bool
+	config     Config
+	authorized []ssh.PublicKey
+	listener   net.Listener
+	wait       sync.WaitGroup
+	conns      atomic.Int64
+	mu         sync.Mutex
+	ssh        *ssh.ServerConfig
+	open       map[net.Conn]bool
+	frozen     chan struct{} // nil, or closed when the server goes on
+	commands   []string
+	closed     bool
 }
 
 // Start runs a server until the test ends.
@@ -135,10 +145,22 @@ func (s *Server) writeFiles(t testing.TB) {
 	s.Identity = write("identity", pem.EncodeToMemory(block))
 	s.KnownHosts = write("known_hosts", []byte(s.KnownLine()+"\n"))
 	s.SSHConfig = write("ssh_config", nil)
-	s.ssh = &ssh.ServerConfig{PublicKeyCallback: func(c ssh.ConnMetadata, key ssh.PublicKey) (*ssh.Permissions, error) {
-		return nil, s.authorize(c.User(), key, append([]ssh.PublicKey{own}, s.config.Authorized...))
+	s.authorized = append([]ssh.PublicKey{own}, s.config.Authorized...)
+	s.ChangeHostKey(s.config.HostKey)
+}
+
+// ChangeHostKey gives the connections that come from now on another host key.
+func (s *Server) ChangeHostKey(key ssh.Signer) {
+	offer := &ssh.ServerConfig{PublicKeyCallback: func(c ssh.ConnMetadata, key ssh.PublicKey) (*ssh.Permissions, error) {
+		return nil, s.authorize(c.User(), key, s.authorized)
 	}}
-	s.ssh.AddHostKey(s.config.HostKey)
+	offer.AddHostKey(key)
+	if s.config.SSH != nil {
+		s.config.SSH(offer)
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.ssh = offer
 }
 
 func (s *Server) authorize(user string, key ssh.PublicKey, allowed []ssh.PublicKey) error {
@@ -259,11 +281,25 @@ func (s *Server) serve(conn net.Conn) {
 		_, _ = io.Copy(io.Discard, conn)
 		return
 	}
-	c, channels, requests, err := ssh.NewServerConn(freezer{conn, s}, s.ssh)
+	if s.config.Raw != nil {
+		s.config.Raw(conn)
+		return
+	}
+	s.mu.Lock()
+	offer := s.ssh
+	s.mu.Unlock()
+	wrapped := net.Conn(freezer{conn, s})
+	if s.config.Wrap != nil {
+		wrapped = s.config.Wrap(wrapped)
+	}
+	c, channels, requests, err := ssh.NewServerConn(wrapped, offer)
 	if err != nil {
 		return
 	}
 	defer c.Close()
+	if s.config.Connected != nil {
+		go s.config.Connected(c)
+	}
 	go answerKeepalives(requests)
 	for ch := range channels {
 		switch ch.ChannelType() {
