@@ -8,6 +8,7 @@ import (
 	"os"
 	"slices"
 
+	"github.com/lvsform/lvsform/cmd/lvsform/internal/view"
 	"github.com/lvsform/lvsform/hcl"
 	"github.com/lvsform/lvsform/planner"
 	"github.com/lvsform/lvsform/topology"
@@ -69,9 +70,14 @@ func (c *cli) diagnose(ds topology.Diagnostics) {
 }
 
 func (c *cli) writeJSON(v any) {
-	e := json.NewEncoder(c.stdout)
+	var b bytes.Buffer
+	e := json.NewEncoder(&b)
 	e.SetEscapeHTML(false)
-	if err := e.Encode(v); err != nil {
+	err := e.Encode(v)
+	if err == nil {
+		_, err = c.stdout.Write(view.CleanJSON(b.Bytes()))
+	}
+	if err != nil {
 		fmt.Fprintf(c.stderr, "Error: write the result: %v\n", err)
 	}
 }

@@ -131,15 +131,21 @@ func fleetCommand(ts *testscript.TestScript, neg bool, args []string) {
 		if !ok || neg {
 			ts.Fatalf("usage: fleet NAME=ADDRESS/LENGTH[,GATEWAY] ...")
 		}
-		address, gateway, _ := strings.Cut(where, ",")
-		h := &testHost{name: name, kernel: &heldKernel{Kernel: agenttest.NewKernel(agenttest.HostAt(address, gateway)...)},
-			dir: filepath.Join(f.dir, "hosts", name)}
-		h.address, _, _ = strings.Cut(address, "/")
-		h.remote.Serve = h.serve
-		h.server = sshtest.Start(f.t, sshtest.Config{Exec: h.remote.Exec})
-		f.hosts[name] = h
+		f.add(name, where)
 	}
 	ts.Check(f.writeSSHConfig())
+}
+
+// add makes a host at ADDRESS/LENGTH[,GATEWAY].
+func (f *testFleet) add(name, where string) *testHost {
+	address, gateway, _ := strings.Cut(where, ",")
+	h := &testHost{name: name, kernel: &heldKernel{Kernel: agenttest.NewKernel(agenttest.HostAt(address, gateway)...)},
+		dir: filepath.Join(f.dir, "hosts", name)}
+	h.address, _, _ = strings.Cut(address, "/")
+	h.remote.Serve = h.serve
+	h.server = sshtest.Start(f.t, sshtest.Config{Exec: h.remote.Exec})
+	f.hosts[name] = h
+	return h
 }
 
 func (f *testFleet) writeSSHConfig() error {

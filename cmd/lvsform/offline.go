@@ -210,9 +210,9 @@ func outputText(o topology.Output) string {
 	}
 	var b bytes.Buffer
 	if err := json.Indent(&b, o.Value, "", "  "); err != nil {
-		return string(o.Value)
+		return string(view.CleanJSON(o.Value))
 	}
-	return b.String()
+	return string(view.CleanJSON(b.Bytes()))
 }
 
 // rawOutput is the text of a string, number or bool for use in a script. Asked

@@ -2,9 +2,12 @@
 package view
 
 import (
+	"bytes"
+	"fmt"
 	"regexp"
 	"strings"
 	"unicode"
+	"unicode/utf8"
 )
 
 // Style wraps text in terminal colours; the zero Style leaves it plain.
@@ -34,14 +37,33 @@ var escapes = regexp.MustCompile(`\x1b(\[[0-?]*[ -/]*[@-~]|[\]PX^_][^\x07\x1b]*(
 func Clean(s string) string {
 	s = escapes.ReplaceAllString(s, "")
 	return strings.Map(func(r rune) rune {
-		if r == '\n' || r == '\t' {
-			return r
-		}
-		if unicode.IsControl(r) || unicode.Is(unicode.Bidi_Control, r) || r == '\u2028' || r == '\u2029' {
+		if unsafe(r) {
 			return -1
 		}
 		return r
 	}, s)
+}
+
+func unsafe(r rune) bool {
+	return r != '\n' && r != '\t' &&
+		(unicode.IsControl(r) || unicode.Is(unicode.Bidi_Control, r) || r == '\u2028' || r == '\u2029')
+}
+
+// CleanJSON writes what Clean drops as escapes of JSON, which mean the same:
+// encoding/json leaves DEL, the C1 controls and the bidirectional ones bare.
+func CleanJSON(text []byte) []byte {
+	if bytes.IndexFunc(text, unsafe) < 0 {
+		return text
+	}
+	out := make([]byte, 0, len(text)+64)
+	for _, r := range string(text) {
+		if unsafe(r) { // all of them are below U+10000
+			out = fmt.Appendf(out, "\\u%04x", r)
+		} else {
+			out = utf8.AppendRune(out, r)
+		}
+	}
+	return out
 }
 
 // line is Clean for text that must stay on one line.
