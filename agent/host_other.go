@@ -11,9 +11,16 @@ import (
 
 func openPrivate(path string) (*os.File, error) { return os.Open(path) }
 
+func flock(*os.File, bool) error { return errors.New("lock: this system has no flock") }
+
+func current(*os.File, string) bool { return true }
+
 func checkOwner(string, os.FileInfo) error { return nil }
 
-type lock struct{ by wire.LockInfo }
+type lock struct {
+	by   wire.LockInfo
+	file *os.File
+}
 
 func acquire(string, wire.LockInfo) (*lock, error) {
 	return nil, errors.New("lock: this system has no flock")

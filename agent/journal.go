@@ -1,6 +1,7 @@
 package agent
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -14,14 +15,19 @@ import (
 	"github.com/lvsform/lvsform/wire"
 )
 
-// journalName is the file that holds the transaction that has begun. It goes
-// when the transaction has ended one way or the other.
-const journalName = "pending"
+// Files beside the ledger. The journal is there from before the first change of
+// a transaction until it is decided; whoever decides about it, or changes the
+// host because of it, holds the lock of that file. The ledger as it is to be is
+// there from the last change until then.
+const (
+	journalName = "pending"
+	madeName    = "made"
+)
 
 // bootID tells one boot of the machine from another.
 const bootID = "/proc/sys/kernel/random/boot_id"
 
-// journal is the file's content.
+// journal is the journal's content.
 type journal struct {
 	Boot string        `json:"boot"`
 	By   wire.LockInfo `json:"by"`
@@ -39,63 +45,137 @@ func currentBoot() string {
 	return strings.TrimSpace(string(b))
 }
 
-// writeJournal makes the pending transaction durable before its first change.
-func (s *Server) writeJournal(p txn.Pending) error {
-	body, err := json.Marshal(journal{Boot: currentBoot(), By: s.lock.by, Pending: p})
-	if err != nil {
-		return fmt.Errorf("journal: %w", err)
-	}
-	if err := makePrivateDir(s.stateDir()); err != nil {
-		return fmt.Errorf("journal: %w", err)
-	}
-	if err := replaceFile(s.journalPath(), body); err != nil {
-		return fmt.Errorf("journal: %w", err)
-	}
-	return nil
-}
+// records is the directory that holds the ledger and the journal.
+type records struct{ dir string }
 
-func (s *Server) journalPath() string { return filepath.Join(s.stateDir(), journalName) }
+func (r records) path(name string) string { return filepath.Join(r.dir, name) }
 
-func (s *Server) endJournal() error {
-	if err := os.Remove(s.journalPath()); err != nil && !errors.Is(err, os.ErrNotExist) {
-		return fmt.Errorf("journal: %w", err)
-	}
-	_ = os.Remove(s.stateDir()) // a directory that holds nothing else goes too
-	return nil
-}
-
-// recover takes back the transaction that an earlier agent was in when it ended,
-// and says whose it was. It needs the lock: nobody is in a transaction then.
-func (s *Server) recover() (by *wire.LockInfo, err error) {
-	j, err := readJournal(s.journalPath())
-	if err != nil || j == nil {
-		return nil, err
-	}
-	ledger, err := readLedger(s.stateDir())
-	if err != nil {
-		return nil, err
-	}
-	// After a reboot the kernel has forgotten all that the transaction did.
-	if ledger.Last == j.Token || j.Boot != currentBoot() {
-		return nil, s.endJournal()
-	}
-	if err := txn.Recover(s.Kernel, j.Pending); err != nil {
-		return nil, fmt.Errorf("the run of %s was cut off here, and what it did cannot be taken back: %w; "+
-			"nothing else was changed: put that right by hand, remove %s, and apply again", j.By.Owner, err, s.journalPath())
-	}
-	return &j.By, s.endJournal()
-}
-
-// readJournal returns nil when no transaction is pending.
-func readJournal(path string) (*journal, error) {
-	f, err := openPrivate(path)
-	if errors.Is(err, os.ErrNotExist) {
-		return nil, nil
-	}
+// open makes a transaction durable before its first change, and returns its
+// journal's file, locked.
+func (r records) open(p txn.Pending, by wire.LockInfo) (*os.File, error) {
+	body, err := json.Marshal(journal{Boot: currentBoot(), By: by, Pending: p})
 	if err != nil {
 		return nil, fmt.Errorf("journal: %w", err)
 	}
-	defer f.Close()
+	if err := makePrivateDir(r.dir); err != nil {
+		return nil, fmt.Errorf("journal: %w", err)
+	}
+	if err := errors.Join(remove(r.path(madeName)), replaceFile(r.path(journalName), body)); err != nil {
+		return nil, fmt.Errorf("journal: %w", err)
+	}
+	f, err := r.openLocked(true)
+	if err != nil || f == nil {
+		return nil, errors.Join(fmt.Errorf("journal: it cannot be locked: %w", cmp.Or(err, errors.New("it has gone"))), r.end())
+	}
+	return f, nil
+}
+
+// errBusy: somebody else is deciding.
+var errBusy = errors.New("the journal is locked")
+
+// openLocked opens the journal and takes its lock, or returns nil when there is no
+// journal. Without wait a held lock is errBusy.
+func (r records) openLocked(wait bool) (*os.File, error) {
+	for {
+		f, err := openPrivate(r.path(journalName))
+		if errors.Is(err, os.ErrNotExist) {
+			return nil, nil
+		}
+		if err != nil {
+			return nil, fmt.Errorf("journal: %w", err)
+		}
+		if err := flock(f, wait); err != nil {
+			f.Close()
+			return nil, err
+		}
+		if current(f, r.path(journalName)) {
+			return f, nil
+		}
+		f.Close() // it was decided meanwhile
+	}
+}
+
+// stands tells whether an open journal is still the one that is pending.
+func (r records) stands(f *os.File) bool { return current(f, r.path(journalName)) }
+
+// end removes the journal; a directory that holds nothing else goes too.
+func (r records) end() error {
+	if err := remove(r.path(journalName)); err != nil {
+		return fmt.Errorf("journal: %w", err)
+	}
+	_ = os.Remove(r.dir)
+	return nil
+}
+
+// commit keeps the transaction: from the moment of the renaming on.
+func (r records) commit() error {
+	if err := os.Rename(r.path(madeName), r.path(ledgerName)); err != nil {
+		return fmt.Errorf("ledger: %w", err)
+	}
+	syncDir(r.dir)
+	return r.end()
+}
+
+func remove(path string) error {
+	if err := os.Remove(path); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return err
+	}
+	return nil
+}
+
+// decide looks at the transaction with the token, or at whichever is pending,
+// and does what is to be done about it. The journal is nil when there is none.
+func (r records) decide(k txn.Kernel, token string, e txn.Event, wait bool) (txn.Action, *journal, error) {
+	f, err := r.openLocked(wait)
+	if err != nil {
+		return txn.Wait, nil, err
+	}
+	if f == nil && token == "" {
+		return txn.Nothing, nil, nil
+	}
+	d, j := txn.Disk{}, (*journal)(nil)
+	if f != nil {
+		defer f.Close()
+		if j, err = readJournal(f); err != nil {
+			return txn.Wait, nil, err
+		}
+		token, d.Journal = cmp.Or(token, j.Token), j.Token
+		d.Rebooted = j.Boot != currentBoot()
+		_, err := os.Lstat(r.path(madeName))
+		d.Made = err == nil
+	}
+	if d.Kept, err = lastOf(r.dir); err != nil {
+		return txn.Wait, j, err
+	}
+	action := txn.Decide(d, token, e)
+	return action, j, r.act(action, k, j)
+}
+
+func (r records) act(a txn.Action, k txn.Kernel, j *journal) error {
+	switch a {
+	case txn.Commit:
+		return r.commit()
+	case txn.Clear:
+		return errors.Join(remove(r.path(madeName)), r.end())
+	case txn.TakeBack, txn.Discard:
+		if err := remove(r.path(madeName)); err != nil {
+			return fmt.Errorf("journal: %w", err)
+		}
+		syncDir(r.dir)
+		restore := txn.Recover
+		if a == txn.Discard {
+			restore = txn.RecoverAfterBoot
+		}
+		if err := restore(k, j.Pending); err != nil {
+			return fmt.Errorf("the run of %s was cut off here, and what it did cannot be taken back: %w; "+
+				"nothing else was changed: put that right by hand, remove %s, and apply again", j.By.Owner, err, r.path(journalName))
+		}
+		return r.end()
+	}
+	return nil
+}
+
+func readJournal(f *os.File) (*journal, error) {
 	body, err := io.ReadAll(f)
 	if err != nil {
 		return nil, fmt.Errorf("journal: %w", err)
@@ -103,7 +183,17 @@ func readJournal(path string) (*journal, error) {
 	var j journal
 	if err := json.Unmarshal(body, &j); err != nil || j.Token == "" {
 		return nil, fmt.Errorf("journal %s is damaged (%v): a run was cut off here and cannot be taken back; "+
-			"nothing was changed: compare the host with its plan, remove the file, and apply again", path, err)
+			"nothing was changed: compare the host with its plan, remove the file, and apply again", f.Name(), err)
 	}
 	return &j, nil
+}
+
+// recover takes back the transaction that an earlier agent was in when it ended,
+// and says whose it was. It needs the host's lock: nobody is in charge then.
+func (s *Server) recover() (by *wire.LockInfo, err error) {
+	action, j, err := records{s.stateDir()}.decide(s.Kernel, "", txn.Found, true)
+	if err != nil || action != txn.TakeBack {
+		return nil, err
+	}
+	return &j.By, nil
 }

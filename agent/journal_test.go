@@ -150,7 +150,7 @@ func TestASuccessIsNotTakenBack(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, rest, _ := strings.Cut(string(ledger), `"last":"`)
+	_, rest, _ := strings.Cut(string(ledger), `"last":["`)
 	token, _, _ := strings.Cut(rest, `"`)
 	if token == "" {
 		t.Fatalf("the ledger has no token: %s", ledger)

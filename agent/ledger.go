@@ -88,9 +88,9 @@ func checkLedger(l state.Ledger) error {
 	return nil
 }
 
-// writeLedger replaces the ledger durably: after a crash it is the old or the
-// new one.
-func writeLedger(dir string, l state.Ledger) error {
+// writeLedger replaces the ledger, or the one to be, durably: after a crash it is
+// the old or the new one.
+func writeLedger(dir, name string, l state.Ledger) error {
 	l.Version = state.LedgerVersion
 	body, err := json.Marshal(l)
 	if err != nil {
@@ -99,8 +99,7 @@ func writeLedger(dir string, l state.Ledger) error {
 	if err := makePrivateDir(dir); err != nil {
 		return fmt.Errorf("ledger: %w", err)
 	}
-	path := filepath.Join(dir, ledgerName)
-	if err := replaceFile(path, append(body, '\n')); err != nil {
+	if err := replaceFile(filepath.Join(dir, name), append(body, '\n')); err != nil {
 		return fmt.Errorf("ledger: %w", err)
 	}
 	return nil
@@ -130,13 +129,55 @@ func replaceFile(path string, body []byte) (err error) {
 	if err := os.Rename(temporary, path); err != nil {
 		return err
 	}
-	// The new file is in place: what remains is to keep it over a power cut,
-	// and failing that is no reason to undo what it records.
-	if d, err := os.Open(filepath.Dir(path)); err == nil {
+	syncDir(filepath.Dir(path))
+	return nil
+}
+
+// syncDir keeps the names in a directory over a power cut. They are in place
+// already: failing that is no reason to undo what they record.
+func syncDir(dir string) {
+	if d, err := os.Open(dir); err == nil {
 		_ = d.Sync()
 		_ = d.Close()
 	}
-	return nil
+}
+
+// lastOf are the tokens of the transactions that wrote the ledger last. It reads
+// no further than that.
+func lastOf(dir string) ([]string, error) {
+	f, err := openPrivate(filepath.Join(dir, ledgerName))
+	if errors.Is(err, os.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("ledger: %w", err)
+	}
+	defer f.Close()
+	last, err := findLast(json.NewDecoder(f))
+	if err != nil {
+		return nil, fmt.Errorf("ledger %s is damaged: %w", f.Name(), err)
+	}
+	return last, nil
+}
+
+func findLast(d *json.Decoder) (last []string, err error) {
+	if _, err := d.Token(); err != nil {
+		return nil, err
+	}
+	for d.More() {
+		name, err := d.Token()
+		if err != nil || name == "entries" {
+			return last, err
+		}
+		var value json.RawMessage
+		if err := d.Decode(&value); err != nil {
+			return nil, err
+		}
+		if name == "last" {
+			return last, json.Unmarshal(value, &last)
+		}
+	}
+	return last, nil
 }
 
 func removeLedger(dir string) error {

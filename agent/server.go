@@ -2,7 +2,6 @@ package agent
 
 import (
 	"bufio"
-	"cmp"
 	"errors"
 	"fmt"
 	"io"
@@ -32,18 +31,28 @@ type Server struct {
 	// Executable is the file that goes when the last topology leaves the host;
 	// "" for none.
 	Executable string
+	// Persistence keeps over a reboot what is applied; nil: nothing does.
+	Persistence Persistence
 	// Working is the time between signs of life during a long transaction; 0
 	// is shorter than any peer waits.
 	Working time.Duration
 
+	// StartGuard starts a process that runs Guard and outlives the session. It
+	// inherits the file of the host's lock.
+	StartGuard func(o Order, lock *os.File) (Guarding, error)
+
 	busy sync.Mutex // held while a request is answered
 	lock *lock
+	// untidy: a Begin may have left a persistence that nobody needs.
+	untidy bool
+	made   unconfirmed
 }
 
 // Serve speaks on r and w until EOF, which is no error. A request in hand is
 // finished even when nobody listens to its answer any more.
 func (s *Server) Serve(r io.Reader, w io.Writer) error {
 	defer s.unlock()
+	defer s.made.relieve(records{s.stateDir()})
 	in, out := bufio.NewReaderSize(r, 64<<10), newOutbox(w)
 	defer out.close()
 	hello := s.Hello
@@ -92,6 +101,9 @@ func (s *Server) answer(q wire.Request, events *outbox) wire.Response {
 		out.Observation, err = s.observe(*q.Observe)
 	case q.Begin != nil:
 		out.Result, err = s.begin(*q.Begin, events)
+		s.untidy = s.untidy || err != nil || q.Begin.Transient
+	case q.Confirm != nil:
+		out.Confirmed, err = s.confirm(*q.Confirm, events)
 	case q.Leave != nil:
 		out.Left, err = s.leave(*q.Leave)
 	case q.Connections != nil:
@@ -105,7 +117,7 @@ func (s *Server) answer(q wire.Request, events *outbox) wire.Response {
 }
 
 func countSet(q wire.Request) (n int) {
-	for _, set := range []bool{q.Lock != nil, q.Observe != nil, q.Begin != nil, q.Leave != nil, q.Connections != nil} {
+	for _, set := range []bool{q.Lock != nil, q.Observe != nil, q.Begin != nil, q.Confirm != nil, q.Leave != nil, q.Connections != nil} {
 		if set {
 			n++
 		}
@@ -151,8 +163,11 @@ func (s *Server) takeLock(q wire.Lock) (*wire.Locked, error) {
 
 func (s *Server) unlock() {
 	if s.lock != nil {
+		if s.untidy {
+			_ = Tidy(s.stateDir(), s.Persistence) // the next session that ends tries again
+		}
 		s.lock.release()
-		s.lock = nil
+		s.lock, s.untidy = nil, false
 	}
 }
 
@@ -190,69 +205,6 @@ func (s *Server) observe(q wire.Observe) (*wire.Observation, error) {
 	return out, nil
 }
 
-func (s *Server) begin(b wire.Begin, events *outbox) (*wire.Result, error) {
-	if s.lock == nil {
-		return nil, errors.New("nothing is changed without the host's lock: send lock first")
-	}
-	if err := checkBegin(b); err != nil {
-		return nil, err
-	}
-	ledger, err := readLedger(s.stateDir())
-	if err != nil {
-		return nil, err
-	}
-	t := txn.Txn{
-		Kernel: s.Kernel, Token: newToken(), Prepare: s.writeJournal,
-		Record: func(l state.Ledger) error { return writeLedger(s.stateDir(), l) },
-		Done: func(ids []string) {
-			steps := make([]any, 0, len(ids))
-			for _, id := range ids {
-				steps = append(steps, wire.Response{Step: &wire.StepEvent{ID: id}})
-			}
-			_ = events.send(steps...) // whoever has gone away does not stop the transaction
-		},
-	}
-	defer s.working(b, events)()
-	err = t.Run(ledger, b)
-	var failed *wire.Error
-	if errors.As(err, &failed) && failed.Code == wire.ErrorBroken {
-		return nil, err // the next run tries to take it back
-	}
-	if ended := s.endJournal(); err == nil {
-		err = ended
-	}
-	if err != nil {
-		return nil, err
-	}
-	return &wire.Result{}, nil
-}
-
-// working sends signs of life during a transaction with packages or services,
-// until the returned function is called.
-func (s *Server) working(b wire.Begin, events *outbox) (stop func()) {
-	slow := slices.ContainsFunc(b.Steps, func(s wire.Step) bool {
-		return s.Change != nil && (s.Change.Key().Kind == state.KindPackage || s.Change.Key().Kind == state.KindUnit)
-	})
-	if !slow {
-		return func() {}
-	}
-	done, ended := make(chan struct{}), make(chan struct{})
-	go func() {
-		defer close(ended)
-		ticker := time.NewTicker(cmp.Or(s.Working, 5*time.Second))
-		defer ticker.Stop()
-		for range wire.MaxWorking {
-			select {
-			case <-done:
-				return
-			case <-ticker.C:
-				_ = events.send(wire.Response{Working: &wire.Working{}}) // whoever has gone away hears nothing
-			}
-		}
-	}()
-	return func() { close(done); <-ended }
-}
-
 // checkBegin refuses a request that cannot be carried out whatever the host.
 func checkBegin(b wire.Begin) error {
 	if b.Topology == "" {
@@ -280,6 +232,9 @@ func checkBegin(b wire.Begin) error {
 }
 
 func (s *Server) leave(q wire.Leave) (*wire.Left, error) {
+	if err := s.settle(records{s.stateDir()}); err != nil {
+		return nil, err
+	}
 	if s.lock == nil {
 		if _, err := s.takeLock(wire.Lock{Owner: "leave of " + q.Topology}); err != nil {
 			return nil, err
@@ -295,7 +250,7 @@ func (s *Server) leave(q wire.Leave) (*wire.Left, error) {
 		return nil, err
 	}
 	if len(ledger.Entries) > 0 || len(ledger.Members) > 0 {
-		return &wire.Left{}, writeLedger(s.stateDir(), ledger)
+		return &wire.Left{}, writeLedger(s.stateDir(), ledgerName, ledger)
 	}
 	if err := s.removeAll(); err != nil {
 		return nil, err
@@ -306,6 +261,11 @@ func (s *Server) leave(q wire.Leave) (*wire.Left, error) {
 // removeAll removes what lvsform keeps on the host. A directory that holds
 // something else stays.
 func (s *Server) removeAll() error {
+	if s.Persistence != nil {
+		if err := s.Persistence.Remove(); err != nil {
+			return err
+		}
+	}
 	if err := removeLedger(s.stateDir()); err != nil {
 		return err
 	}

@@ -52,14 +52,14 @@ func TestTheAgentChangesAHostOverSSH(t *testing.T) {
 	before, after := state.Sysctl{Name: "net.ipv4.ip_forward", Value: "0"}, state.Sysctl{Name: "net.ipv4.ip_forward", Value: "1"}
 	begin := wire.Begin{Topology: "web", Members: []string{"rs1"}, Steps: []wire.Step{{ID: "fwd", Change: &state.Change{Before: before, After: after}}}}
 	var steps []string
-	if err := first.Begin(ctx, begin, func(e wire.StepEvent) { steps = append(steps, e.ID) }); err != nil {
+	if _, err := first.Begin(ctx, begin, func(e wire.StepEvent) { steps = append(steps, e.ID) }); err != nil {
 		t.Fatal(err)
 	}
 	if diff := cmp.Diff([]string{"fwd"}, steps); diff != "" {
 		t.Error(diff)
 	}
 	var stale *wire.Error
-	if err := first.Begin(ctx, begin, nil); !errors.As(err, &stale) || stale.Code != wire.ErrorStale {
+	if _, err := first.Begin(ctx, begin, nil); !errors.As(err, &stale) || stale.Code != wire.ErrorStale {
 		t.Errorf("the same change again: %v", err)
 	}
 	// A closed session has given its lock back.

@@ -209,6 +209,14 @@ type LostError struct {
 	Stderr  string
 }
 
+// Lost tells whether an error leaves open what became of a request: it was sent,
+// and no answer came that can be trusted.
+func Lost(err error) bool {
+	var lost *LostError
+	var agent *AgentError
+	return errors.As(err, &lost) || errors.As(err, &agent)
+}
+
 func (e *LostError) Error() string {
 	text := fmt.Sprintf("the session with %s was lost during %s: %s", e.Address, e.During, causeText(e.Err))
 	if e.Stderr != "" {

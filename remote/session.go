@@ -79,7 +79,8 @@ func (s *Session) Observe(ctx context.Context, o wire.Observe) (wire.Observation
 // Begin changes the host. onStep, unless nil, is called for every step done.
 // Config.Timeout bounds each step, not the whole. A context that is done ends
 // the connection, not the transaction: the agent completes it or rolls it back.
-func (s *Session) Begin(ctx context.Context, b wire.Begin, onStep func(wire.StepEvent)) error {
+// The result says whether the host waits for Confirm.
+func (s *Session) Begin(ctx context.Context, b wire.Begin, onStep func(wire.StepEvent)) (wire.Result, error) {
 	asked := make(map[string]bool, len(b.Steps))
 	for _, step := range b.Steps {
 		asked[step.ID] = true
@@ -97,6 +98,25 @@ func (s *Session) Begin(ctx context.Context, b wire.Begin, onStep func(wire.Step
 	if err == nil && r.Result == nil {
 		err = s.unexpected("begin")
 	}
+	if err != nil {
+		return wire.Result{}, err
+	}
+	return *r.Result, nil
+}
+
+// Confirm keeps the changes of a transaction that another session began.
+func (s *Session) Confirm(ctx context.Context, token string) error {
+	ignore := func(e wire.StepEvent) error { return fmt.Errorf("the agent reports a step of a confirmation: %q", clean(e.ID)) }
+	r, err := s.call(ctx, "confirm", wire.Request{Confirm: &wire.Confirm{Token: token}}, ignore)
+	if err == nil && r.Confirmed == nil {
+		err = s.unexpected("confirm")
+	}
+	return err
+}
+
+// Alive asks the agent for a sign of life.
+func (s *Session) Alive(ctx context.Context) error {
+	_, err := s.Connections(ctx, nil)
 	return err
 }
 
@@ -214,7 +234,7 @@ func (s *Session) send(g *guard, frame []byte) error {
 func checkResponse(r wire.Response) error {
 	n := 0
 	for _, set := range []bool{
-		r.Step != nil, r.Working != nil, r.Locked != nil, r.Observation != nil, r.Result != nil, r.Left != nil, r.Connected != nil, r.Error != nil,
+		r.Step != nil, r.Working != nil, r.Locked != nil, r.Observation != nil, r.Result != nil, r.Confirmed != nil, r.Left != nil, r.Connected != nil, r.Error != nil,
 	} {
 		n += boolInt(set)
 	}

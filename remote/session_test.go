@@ -96,7 +96,7 @@ func TestRequestsAreAnsweredInTurn(t *testing.T) {
 		t.Error(diff)
 	}
 	var steps []string
-	err = s.Begin(ctx, wire.Begin{Topology: "web", Steps: []wire.Step{sysctlStep("a"), sysctlStep("b")}}, func(e wire.StepEvent) { steps = append(steps, e.ID) })
+	_, err = s.Begin(ctx, wire.Begin{Topology: "web", Steps: []wire.Step{sysctlStep("a"), sysctlStep("b")}}, func(e wire.StepEvent) { steps = append(steps, e.ID) })
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -160,7 +160,7 @@ func TestSignsOfLifeAreNoEndAndNotEndless(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		err = s.Begin(ctx, wire.Begin{Topology: "web", Steps: []wire.Step{sysctlStep("a")}}, nil)
+		_, err = s.Begin(ctx, wire.Begin{Topology: "web", Steps: []wire.Step{sysctlStep("a")}}, nil)
 		if want := signs > wire.MaxWorking; (err != nil) != want {
 			t.Errorf("%d signs of life: %v", signs, err)
 		}

@@ -21,9 +21,10 @@ type Ledger struct {
 	// Transient are the topologies whose objects are not put back after a
 	// reboot; sorted.
 	Transient []string `json:"transient,omitempty"`
-	// Last is the token of the transaction that wrote the ledger.
-	Last    string  `json:"last,omitempty"`
-	Entries []Entry `json:"entries,omitempty"` // sorted by key
+	// Last are the tokens of the newest transactions that wrote the ledger, the
+	// last one first.
+	Last    []string `json:"last,omitempty"`
+	Entries []Entry  `json:"entries,omitempty"` // sorted by key
 }
 
 // Entry is one claimed kernel object.
@@ -150,7 +151,7 @@ type ledgerJSON struct {
 	Version    int                   `json:"version"`
 	Members    map[string][]string   `json:"members,omitempty"`
 	Transient  []string              `json:"transient,omitempty"`
-	Last       string                `json:"last,omitempty"`
+	Last       []string              `json:"last,omitempty"`
 	Before     Objects               `json:"before"`
 	Topologies map[string]claimsJSON `json:"topologies"`
 }

@@ -74,6 +74,9 @@ func (r *run) batchEnd(from int) int {
 }
 
 func (r *run) applyBatch(from, to int) (failed int, err error) {
+	if r.Stands != nil && !r.Stands() {
+		return from, errOvertaken
+	}
 	if err := r.learn(from, to); err != nil {
 		return from, err
 	}

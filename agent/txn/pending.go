@@ -32,6 +32,32 @@ func Recover(k Kernel, p Pending) error {
 	return r.reconcile()
 }
 
+// RecoverAfterBoot takes back what such a transaction did that outlives a reboot:
+// which services the system starts. Whether one runs is the system's own
+// business by then.
+func RecoverAfterBoot(k Kernel, p Pending) error {
+	kept := Pending{Token: p.Token}
+	for _, s := range p.Begin.Steps {
+		if s.Change == nil {
+			continue
+		}
+		before, _ := s.Change.Before.(state.Unit)
+		after, ok := s.Change.After.(state.Unit)
+		if !ok || !after.Enabled.Set {
+			continue
+		}
+		before.Running, after.Running = state.Opt[bool]{}, state.Opt[bool]{}
+		kept.Begin.Steps = append(kept.Begin.Steps, wire.Step{ID: s.ID, Change: &state.Change{Before: before, After: after}})
+	}
+	for _, o := range p.Before {
+		if u, ok := o.(state.Unit); ok {
+			u.Running = state.Opt[bool]{}
+			kept.Before = append(kept.Before, u)
+		}
+	}
+	return Recover(k, kept)
+}
+
 // learnFallbacks notes the links that the kernel made with a module during the
 // transaction: they cannot be deleted, and go down.
 func (r *run) learnFallbacks() error {

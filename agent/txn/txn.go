@@ -2,6 +2,7 @@ package txn
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"maps"
 	"reflect"
@@ -19,8 +20,12 @@ type Txn struct {
 	// fails nothing is changed.
 	Prepare func(Pending) error
 	// Record makes the ledger durable. It is called once, last, and only when
-	// the ledger has changed; if it fails the changes are undone.
+	// objects or claims have changed; if it fails the changes are undone.
 	Record func(state.Ledger) error
+	// Stands tells whether the transaction that Prepare made durable is still
+	// pending: a process that was held up while another took it back must not
+	// change anything any more. nil: nobody can.
+	Stands func() bool
 	// Done hears of steps that were made, in order, many at a time.
 	Done func(ids []string)
 }
@@ -47,6 +52,9 @@ func (t Txn) Run(ledger state.Ledger, b wire.Begin) error {
 		return nil
 	}
 	out := &wire.Error{Code: wire.ErrorRolledBack, Message: err.Error()}
+	if errors.Is(err, errOvertaken) {
+		return out // and the host is another's to restore
+	}
 	if failed >= 0 {
 		out.Step = r.steps[failed].ID
 	}
@@ -56,6 +64,13 @@ func (t Txn) Run(ledger state.Ledger, b wire.Begin) error {
 	}
 	return out
 }
+
+// errOvertaken: somebody else has taken the transaction back.
+var errOvertaken = errors.New("this transaction was taken back while it was held up")
+
+// remembered is how many transactions a ledger tells apart from those that were
+// taken back. Whoever asks does so within minutes.
+const remembered = 16
 
 // run is one transaction under way.
 type run struct {
@@ -184,10 +199,11 @@ func (r *run) attempt(ledger state.Ledger, b wire.Begin) (failed int, err error)
 		return failed, err
 	}
 	after := r.record(ledger, b)
-	if reflect.DeepEqual(after, ledger) {
+	if len(r.final) == 0 && reflect.DeepEqual(after, ledger) {
 		return -1, nil
 	}
-	after.Last = r.Token
+	after.Last = append([]string{r.Token}, ledger.Last...)
+	after.Last = after.Last[:min(len(after.Last), remembered)]
 	return -1, r.Record(after)
 }
 

@@ -18,11 +18,12 @@ import (
 )
 
 func main() {
-	if len(os.Args) != 2 || os.Args[1] != "serve" {
+	command := map[string]func() error{"serve": serve, "guard": guard, "restore": restoreHost}
+	if len(os.Args) != 2 || command[os.Args[1]] == nil {
 		fmt.Fprintln(os.Stderr, "usage: lvsform-agent serve\n\nIt is started by lvsform and speaks frames on stdin and stdout.")
 		os.Exit(2)
 	}
-	if err := serve(); err != nil {
+	if err := command[os.Args[1]](); err != nil {
 		fmt.Fprintln(os.Stderr, "lvsform-agent:", err)
 		os.Exit(1)
 	}
@@ -47,7 +48,7 @@ func serve() error {
 		Hello: wire.Hello{
 			Hostname: hostname, Kernel: release, Arch: runtime.GOARCH, UID: os.Geteuid(),
 		},
-		Executable: executable,
+		Executable: executable, StartGuard: startGuard, Persistence: persistence(executable),
 	}
 	// A session that is lost ends the agent, but never in the middle of a
 	// change: what has begun is completed or undone first.

@@ -6,10 +6,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
 	"os"
 	"os/signal"
 	"syscall"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/lvsform/lvsform/agent"
 	"github.com/lvsform/lvsform/agent/command"
@@ -47,11 +48,14 @@ func notify(text string) {
 	if name == "" {
 		return
 	}
-	// A leading @ is the abstract namespace for both.
-	if c, err := net.DialUnix("unixgram", nil, &net.UnixAddr{Name: name, Net: "unixgram"}); err == nil {
-		_, _ = c.Write([]byte(text))
-		_ = c.Close()
+	fd, err := unix.Socket(unix.AF_UNIX, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return
 	}
+	// A leading @ is the abstract namespace here too. The package net would do
+	// the same, and add a resolver of names to a small program.
+	_ = unix.Sendto(fd, []byte(text), 0, &unix.SockaddrUnix{Name: name})
+	_ = unix.Close(fd)
 }
 
 // persistence is what keeps this agent's changes over a reboot.

@@ -84,6 +84,7 @@ func (c *cli) applyFlags(cmd *cobra.Command) {
 		c.flags.drainTimeout = &d
 		return nil
 	})
+	f.DurationVar(&c.flags.confirmTimeout, "confirm-timeout", 2*time.Minute, "hosts take changes back that are not confirmed over a new connection within `D`")
 	f.IntVar(&c.flags.maxRemovals, "max-removals", -1, "refuse a plan that removes more than `N` objects")
 	f.Lookup("max-removals").DefValue = "0" // what is not limited needs no default in the help
 	f.BoolVar(&c.flags.json, "json", false, "print what happens as JSON, one object a line; needs --auto-approve or a plan file")
@@ -330,11 +331,11 @@ func (c *cli) approve(ctx context.Context, p *planner.Plan) error {
 func (r *applyRun) execute(ctx context.Context, f *fleet, p *planner.Plan, in presence) *apply.Report {
 	c := r.c
 	if c.flags.json {
-		return apply.Run(ctx, p, f.hosts(c.now, p.Topology, in.members), f.parallelism, stream{c})
+		return apply.Run(ctx, p, f.hosts(c.now, p, in.members, c.flags.confirmTimeout), f.parallelism, stream{c})
 	}
 	bar := c.newProgress(p.Summary.Hosts)
 	defer bar.close()
-	return apply.Run(ctx, p, f.hosts(c.now, p.Topology, in.members), f.parallelism, newFollower(p, bar))
+	return apply.Run(ctx, p, f.hosts(c.now, p, in.members, c.flags.confirmTimeout), f.parallelism, newFollower(p, bar))
 }
 
 // finish reports what was done.

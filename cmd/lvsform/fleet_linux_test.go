@@ -159,7 +159,8 @@ func (f *testFleet) writeSSHConfig() error {
 
 func (h *testHost) agent() *agent.Server {
 	return &agent.Server{Kernel: h.kernel, StateDir: filepath.Join(h.dir, "state"), LockDir: filepath.Join(h.dir, "run"),
-		Hello: wire.Hello{Hostname: h.name, Kernel: "6.1.0-test", Arch: "amd64"}}
+		Hello:      wire.Hello{Hostname: h.name, Kernel: "6.1.0-test", Arch: "amd64"},
+		StartGuard: agenttest.StartGuard(h.kernel)}
 }
 
 func (h *testHost) serve(stdin io.Reader, stdout, stderr io.Writer) int {

@@ -7,6 +7,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/lvsform/lvsform/apply"
 	"github.com/lvsform/lvsform/planner"
@@ -16,43 +17,74 @@ import (
 )
 
 // remoteHost is a host as apply needs it: a stage's changes become one
-// transaction of the agent.
+// transaction of the agent, confirmed over a connection of its own.
 type remoteHost struct {
-	name     string
-	topology string
-	members  []string // of the topology
-	session  *remote.Session
-	now      context.Context // ends when the run must end at once
+	machine
+	fleet     *fleet
+	topology  string
+	transient bool
+	members   []string // of the topology
+	within    time.Duration
+	now       context.Context // ends when the run must end at once
+
+	lost error // why there is no connection for further changes
 }
 
-// hosts are the fleet's hosts as apply needs them.
-func (f *fleet) hosts(now context.Context, topologyName string, members []string) map[string]apply.Host {
+// hosts are the fleet's hosts as apply needs them; changes are to be confirmed
+// within some time.
+func (f *fleet) hosts(now context.Context, p *planner.Plan, members []string, within time.Duration) map[string]apply.Host {
 	out := map[string]apply.Host{}
 	for _, m := range f.connected() {
-		out[m.name] = &remoteHost{m.name, topologyName, members, f.session(m.name), now}
+		out[m.name] = &remoteHost{machine: m, fleet: f, topology: p.Topology, transient: p.Transient, members: members, within: within, now: now}
 	}
 	return out
 }
 
 // Apply implements apply.Host.
 func (h *remoteHost) Apply(ctx context.Context, changes []planner.Change, done func(id string)) error {
+	if h.lost != nil {
+		return h.lost
+	}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	defer context.AfterFunc(h.now, cancel)()
-	begin := wire.Begin{Topology: h.topology, Members: h.members, Steps: steps(changes)}
-	err := h.session.Begin(ctx, begin, func(e wire.StepEvent) { done(e.ID) })
-	if err != nil {
+	begin := wire.Begin{Topology: h.topology, Transient: h.transient, Members: h.members, Token: newToken(), Confirm: h.within, Steps: steps(changes)}
+	if err := h.transact(ctx, begin, done); err != nil {
 		return fmt.Errorf("%s: %w", h.name, applyError(err, secrets(changes)))
 	}
 	return nil
 }
 
+// transact makes changes and confirms them. When the connection is lost on the
+// way, the host knows what became of them.
+func (h *remoteHost) transact(ctx context.Context, b wire.Begin, done func(id string)) error {
+	result, err := h.fleet.session(h.name).Begin(ctx, b, func(e wire.StepEvent) { done(e.ID) })
+	var answer *wire.Error
+	if err != nil && (errors.As(err, &answer) || !remote.Lost(err)) {
+		return err
+	}
+	if err == nil && !result.Unconfirmed {
+		return nil
+	}
+	if confirmed := h.confirm(ctx, b.Token); confirmed != nil {
+		if err != nil {
+			confirmed = fmt.Errorf("%w (%w)", confirmed, err)
+		}
+		return confirmed
+	}
+	h.lost = h.reconnect(ctx)
+	return nil
+}
+
 // Connections implements apply.Host.
 func (h *remoteHost) Connections(ctx context.Context, services []state.ServiceID) ([]state.Connections, error) {
+	if h.lost != nil {
+		return nil, h.lost
+	}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	defer context.AfterFunc(h.now, cancel)()
-	return h.session.Connections(ctx, services)
+	return h.fleet.session(h.name).Connections(ctx, services)
 }
 
 // steps are changes as the agent takes them.
@@ -71,6 +103,11 @@ func steps(changes []planner.Change) []wire.Step {
 // never came leaves that open: the agent ends what it has begun by itself.
 func applyError(err error, secrets []string) error {
 	text := redact(err.Error(), secrets)
+	for _, known := range []error{apply.ErrRolledBack, apply.ErrBroken} {
+		if errors.Is(err, known) {
+			return fmt.Errorf("%w%s", known, strings.TrimPrefix(text, known.Error()))
+		}
+	}
 	var e *wire.Error
 	if !errors.As(err, &e) {
 		return fmt.Errorf("%w: no answer came, and the host ends the transaction by itself; a new plan shows how: %s", apply.ErrBroken, text)

@@ -32,6 +32,7 @@ type flags struct {
 	target, exclude []string
 	destroy         bool
 	autoApprove     bool
+	confirmTimeout  time.Duration
 	drainTimeout    *time.Duration // nil: each service's own
 	maxRemovals     int            // negative: any number
 	out             string
@@ -152,6 +153,8 @@ func (c *cli) checkFlags(cmd *cobra.Command) error {
 		err = fmt.Errorf("--parallelism must be at least 1, not %d", f.parallelism)
 	case cmd.Flags().Lookup("timeout") != nil && f.timeout <= 0:
 		err = fmt.Errorf("--timeout must be more than zero, not %s", f.timeout)
+	case cmd.Flags().Lookup("confirm-timeout") != nil && (f.confirmTimeout < time.Second || f.confirmTimeout > time.Hour):
+		err = fmt.Errorf("--confirm-timeout must be from 1s to 1h, not %s", f.confirmTimeout)
 	case f.json && f.markdown:
 		err = fmt.Errorf("--json and --markdown exclude each other")
 	}

@@ -1,0 +1,126 @@
+package agent
+
+import (
+	"errors"
+	"os"
+	"time"
+
+	"github.com/lvsform/lvsform/agent/txn"
+)
+
+// Order is what a guard watches over.
+type Order struct {
+	StateDir string        `json:"state_dir"`
+	Token    string        `json:"token"`   // of the transaction
+	Confirm  time.Duration `json:"confirm"` // how long it may wait for its confirmation, in ns
+	Agent    int           `json:"agent"`   // pid of the agent that makes the changes
+}
+
+// Guarding is a guard at work, as the agent sees it that has started it.
+type Guarding interface {
+	// Alive tells the guard that the agent gets on.
+	Alive()
+	// Close tells it that the session is over; it looks at the transaction.
+	Close()
+	// Wait waits for its end.
+	Wait()
+}
+
+// Guard takes a transaction back when its agent dies or hangs, when no
+// confirmation comes in time, or when it is told to stop. It holds the host's
+// lock as long as it runs.
+type Guard struct {
+	Order
+	Kernel txn.Kernel
+	// Signs are the agent's signs of life; closed when the session is over.
+	Signs <-chan struct{}
+	// Stop asks to take the transaction back now.
+	Stop <-chan os.Signal
+	// Kill ends the agent.
+	Kill func() error
+}
+
+// guardPause is the time between two looks whether the transaction is decided,
+// where nothing calls for one before.
+const guardPause = time.Second
+
+// Run returns when the transaction is decided, and tells whether it was this
+// guard that has taken it back.
+func (g *Guard) Run() (tookBack bool, err error) {
+	event, err := g.release()
+	if err != nil {
+		return false, err
+	}
+	r := records{g.StateDir}
+	action, _, err := r.decide(g.Kernel, g.Token, event, true)
+	if err != nil || action != txn.Wait {
+		return action == txn.TakeBack, err
+	}
+	if !g.undecided(r) {
+		return false, nil
+	}
+	action, _, err = r.decide(g.Kernel, g.Token, txn.TimeOut, true)
+	return action == txn.TakeBack, err
+}
+
+// release waits until the agent has let go of the journal: because it is done,
+// or dead. One that gives no sign of life for too long is killed.
+func (g *Guard) release() (event txn.Event, err error) {
+	released := make(chan error, 1)
+	go func() {
+		f, err := records{g.StateDir}.openLocked(true)
+		if f != nil {
+			f.Close()
+		}
+		released <- err
+	}()
+	event, signs, stop := txn.Released, g.Signs, g.Stop
+	patience := time.NewTimer(g.Confirm)
+	defer patience.Stop()
+	for {
+		select {
+		case err := <-released:
+			return event, err
+		case _, alive := <-signs:
+			if !alive {
+				signs = nil
+			}
+			patience.Reset(g.Confirm)
+		case <-stop:
+			event, stop = txn.TimeOut, nil // what has begun is finished first
+		case <-patience.C:
+			if err := g.Kill(); err != nil {
+				return event, errors.Join(errors.New("the agent hangs and cannot be ended"), err)
+			}
+		}
+	}
+}
+
+// undecided waits for the confirmation, and tells whether the time was over
+// first.
+func (g *Guard) undecided(r records) bool {
+	journal, err := os.Open(r.path(journalName))
+	if err != nil {
+		return !errors.Is(err, os.ErrNotExist)
+	}
+	defer journal.Close()
+	deadline := time.NewTimer(g.Confirm)
+	defer deadline.Stop()
+	look := time.NewTicker(guardPause)
+	defer look.Stop()
+	signs := g.Signs
+	for r.stands(journal) {
+		select {
+		case <-deadline.C:
+			return true
+		case <-g.Stop:
+			return true
+		case _, alive := <-signs:
+			if !alive {
+				signs = nil
+			}
+		case <-look.C:
+		}
+	}
+	return false
+}

@@ -1,0 +1,121 @@
+//go:build linux
+
+package main
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"os/signal"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/lvsform/lvsform/agent"
+	"github.com/lvsform/lvsform/agent/kernel"
+	"github.com/lvsform/lvsform/wire"
+)
+
+// lockFD is the host's lock in a guard.
+const lockFD = 3
+
+// guarding is a guard's process, seen from the agent that started it.
+type guarding struct {
+	cmd  *exec.Cmd
+	pipe *os.File
+}
+
+// startGuard starts this program again, as a guard. It shares nothing with the
+// session but the host's lock: sshd may end, and take what it started along.
+func startGuard(o agent.Order, lock *os.File) (agent.Guarding, error) {
+	out, in, err := os.Pipe()
+	if err != nil {
+		return nil, err
+	}
+	cmd := exec.Command("/proc/self/exe", "guard")
+	cmd.Dir, cmd.Stdin = "/", out
+	cmd.ExtraFiles = []*os.File{lock}
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
+	err = cmd.Start()
+	out.Close()
+	if err == nil {
+		err = wire.Write(in, o)
+	}
+	if err != nil {
+		in.Close()
+		return nil, err
+	}
+	return &guarding{cmd, in}, nil
+}
+
+func (g *guarding) Alive() { _, _ = g.pipe.Write([]byte{'.'}) } // a guard that has died is no reason to stop
+func (g *guarding) Close() { _ = g.pipe.Close() }
+func (g *guarding) Wait()  { _ = g.cmd.Wait() }
+
+// guard watches over one transaction; see agent.Guard.
+func guard() error {
+	leaveGroup()
+	unix.CloseOnExec(lockFD) // what the guard runs must not hold the lock on
+	var o agent.Order
+	if err := wire.Read(os.Stdin, &o); err != nil {
+		return fmt.Errorf("guard: %w", err)
+	}
+	process, err := unix.PidfdOpen(o.Agent, 0)
+	if err != nil && !errors.Is(err, unix.ESRCH) {
+		return fmt.Errorf("guard: %w", err)
+	}
+	signal.Ignore(syscall.SIGHUP, syscall.SIGINT, syscall.SIGPIPE)
+	stop := make(chan os.Signal, 1)
+	signal.Notify(stop, syscall.SIGTERM)
+	k := kernel.New()
+	defer k.Close()
+	g := agent.Guard{Order: o, Kernel: k, Signs: signs(), Stop: stop, Kill: func() error {
+		if process < 0 {
+			return nil
+		}
+		return unix.PidfdSendSignal(process, unix.SIGKILL, nil, 0)
+	}}
+	tookBack, err := g.Run()
+	if executable, e := os.Executable(); e == nil && tookBack {
+		_ = agent.Tidy(o.StateDir, persistence(executable))
+	}
+	switch {
+	case err != nil:
+		say("the changes of a run could not be taken back: " + err.Error())
+	case tookBack:
+		say("the changes of a run were not confirmed, or it was cut off: taken back")
+	}
+	return err
+}
+
+// signs are the bytes on stdin.
+func signs() <-chan struct{} {
+	out := make(chan struct{})
+	go func() {
+		defer close(out)
+		for b := make([]byte, 1); ; {
+			if n, err := os.Stdin.Read(b); n == 0 || err != nil {
+				return
+			}
+			out <- struct{}{}
+		}
+	}()
+	return out
+}
+
+// leaveGroup takes the process out of the session's control group: systemd-logind
+// may end all that is in it with the session. Where there is none it fails.
+func leaveGroup() {
+	for _, root := range []string{"/sys/fs/cgroup", "/sys/fs/cgroup/unified", "/sys/fs/cgroup/systemd"} {
+		_ = os.WriteFile(root+"/cgroup.procs", []byte("0"), 0)
+	}
+}
+
+// say leaves a line in the kernel's log: a guard has nobody to speak to.
+func say(text string) {
+	if f, err := os.OpenFile("/dev/kmsg", os.O_WRONLY, 0); err == nil {
+		fmt.Fprintf(f, "<4>lvsform: %s\n", text)
+		f.Close()
+	}
+}

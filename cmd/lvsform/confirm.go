@@ -1,0 +1,116 @@
+package main
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/lvsform/lvsform/apply"
+	"github.com/lvsform/lvsform/remote"
+	"github.com/lvsform/lvsform/wire"
+)
+
+const (
+	// confirmPause is the time between two tries to reach a host anew.
+	confirmPause = time.Second
+	// healing is how long after the time for a confirmation a host is asked what
+	// has become of its changes.
+	healing = time.Minute
+	// alivePatience is how long the connection that made changes has to show that
+	// it outlived them.
+	alivePatience = 10 * time.Second
+)
+
+// newToken names a transaction.
+func newToken() string {
+	b := make([]byte, 16)
+	_, _ = rand.Read(b) // never fails
+	return hex.EncodeToString(b)
+}
+
+// confirm keeps a transaction's changes, over a connection of its own. What it
+// asks of it, it asks until the host answers: where the changes have cut off the
+// way, the host takes them back, and then answers that.
+func (h *remoteHost) confirm(ctx context.Context, token string) error {
+	deadline := time.Now().Add(h.within + healing)
+	for {
+		err := h.confirmOnce(ctx, token)
+		var answer *wire.Error
+		switch {
+		case err == nil:
+			return nil
+		case errors.As(err, &answer) && answer.Code == wire.ErrorRolledBack:
+			return fmt.Errorf("%w: %s", apply.ErrRolledBack, answer.Message)
+		case ctx.Err() != nil:
+			return fmt.Errorf("%w: interrupted before its changes were confirmed; it takes them back by itself within %s; a new plan shows how it is", apply.ErrBroken, h.within)
+		case time.Now().After(deadline):
+			return fmt.Errorf("%w: it cannot be reached to confirm its changes, and takes them back by itself; a new plan shows how it is: %w", apply.ErrBroken, err)
+		}
+		h.fleet.progress.set(h.name, "its changes wait for a new connection: "+firstLine(err.Error()))
+		select {
+		case <-ctx.Done():
+		case <-time.After(confirmPause):
+		}
+	}
+}
+
+// confirmOnce opens a connection that shares nothing with those before it.
+func (h *remoteHost) confirmOnce(ctx context.Context, token string) error {
+	s, err := h.fleet.dialer.Fresh().Connect(ctx, target(h.machine))
+	if err != nil {
+		return err
+	}
+	defer s.Close() //nolint:errcheck // nothing depends on a goodbye
+	return s.Confirm(ctx, token)
+}
+
+// reconnect makes sure of a session for what follows: changes may have cut the
+// connection over which they were made, and left new ones possible.
+func (h *remoteHost) reconnect(ctx context.Context) error {
+	old := h.fleet.session(h.name)
+	patience, cancel := context.WithTimeout(ctx, alivePatience)
+	defer cancel()
+	if old.Alive(patience) == nil {
+		return nil
+	}
+	old.Close() //nolint:errcheck // it is of no use any more
+	s, err := h.fleet.dialer.Fresh().Connect(ctx, target(h.machine))
+	if err == nil {
+		err = h.relock(ctx, s)
+	}
+	if err != nil {
+		return fmt.Errorf("%s: its changes are made and confirmed, but the connection for the next ones is lost: %w", h.name, err)
+	}
+	return nil
+}
+
+// relock takes the lock again, as soon as the session before has ended.
+func (h *remoteHost) relock(ctx context.Context, s *remote.Session) error {
+	deadline := time.Now().Add(alivePatience)
+	for {
+		err := s.Lock(ctx, lockOwner(h.topology))
+		var e *wire.Error
+		if errors.As(err, &e) && e.Code == wire.ErrorLocked && time.Now().Before(deadline) {
+			select {
+			case <-ctx.Done():
+			case <-time.After(confirmPause):
+			}
+			continue
+		}
+		if err != nil {
+			s.Close() //nolint:errcheck // the error says more
+			return err
+		}
+		h.fleet.adopt(h.name, s)
+		return nil
+	}
+}
+
+func firstLine(text string) string {
+	line, _, _ := strings.Cut(text, "\n")
+	return line
+}
