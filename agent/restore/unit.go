@@ -84,6 +84,9 @@ func (u Unit) Ensure() error {
 }
 
 func (u Unit) ensure() error {
+	if to, err := os.Readlink(u.file()); err == nil {
+		return fmt.Errorf("somebody has masked or replaced it: %s is a link to %s; remove that", u.file(), to)
+	}
 	if !exists(u.file()) {
 		// The host is up: there is nothing to make that was lost with a boot.
 		if err := u.mark(); err != nil {
