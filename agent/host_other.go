@@ -26,6 +26,10 @@ func acquire(string, wire.LockInfo) (*lock, error) {
 	return nil, errors.New("lock: this system has no flock")
 }
 
+func (s *Server) breakLock() (*wire.Unlocked, error) {
+	return nil, errors.New("unlock: this system has no flock")
+}
+
 func (l *lock) release() {}
 
 func (l *lock) forget() {}

@@ -46,6 +46,9 @@ func checkOwner(path string, info os.FileInfo) error {
 	return nil
 }
 
+// lockName is the lock's file.
+const lockName = "lock"
+
 // lock is the host's lock, held. It goes with the process.
 type lock struct {
 	file *os.File
@@ -80,7 +83,7 @@ func tryAcquire(dir string, who wire.LockInfo) (*lock, error) {
 	if err := makePrivateDir(dir); err != nil {
 		return nil, fmt.Errorf("lock: %w", err)
 	}
-	path := filepath.Join(dir, "lock")
+	path := filepath.Join(dir, lockName)
 	for {
 		f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE|syscall.O_NOFOLLOW, 0o600)
 		if err != nil {

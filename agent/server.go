@@ -104,6 +104,8 @@ func (s *Server) answer(q wire.Request, events *outbox) wire.Response {
 		s.untidy = s.untidy || err != nil || q.Begin.Transient
 	case q.Confirm != nil:
 		out.Confirmed, err = s.confirm(*q.Confirm, events)
+	case q.Unlock != nil:
+		out.Unlocked, err = s.breakLock()
 	case q.Leave != nil:
 		out.Left, err = s.leave(*q.Leave)
 	case q.Connections != nil:
@@ -117,7 +119,7 @@ func (s *Server) answer(q wire.Request, events *outbox) wire.Response {
 }
 
 func countSet(q wire.Request) (n int) {
-	for _, set := range []bool{q.Lock != nil, q.Observe != nil, q.Begin != nil, q.Confirm != nil, q.Leave != nil, q.Connections != nil} {
+	for _, set := range []bool{q.Lock != nil, q.Observe != nil, q.Begin != nil, q.Confirm != nil, q.Unlock != nil, q.Leave != nil, q.Connections != nil} {
 		if set {
 			n++
 		}
@@ -140,15 +142,18 @@ func (s *Server) stateDir() string {
 	return s.StateDir
 }
 
+func (s *Server) lockDir() string {
+	if s.LockDir == "" {
+		return DefaultLockDir
+	}
+	return s.LockDir
+}
+
 func (s *Server) takeLock(q wire.Lock) (*wire.Locked, error) {
 	if s.lock != nil {
 		return &wire.Locked{}, nil
 	}
-	dir := s.LockDir
-	if dir == "" {
-		dir = DefaultLockDir
-	}
-	l, err := acquire(dir, wire.LockInfo{Owner: q.Owner, Since: time.Now().UTC().Truncate(time.Second)})
+	l, err := acquire(s.lockDir(), wire.LockInfo{Owner: q.Owner, Since: time.Now().UTC().Truncate(time.Second)})
 	if err != nil {
 		return nil, err
 	}

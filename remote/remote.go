@@ -82,6 +82,14 @@ func (d *Dialer) Fresh() *Dialer {
 	return &fresh
 }
 
+// Patient returns a Dialer that knows what d knows and allows that much for each
+// step of a request.
+func (d *Dialer) Patient(timeout time.Duration) *Dialer {
+	patient := *d
+	patient.config.Timeout = timeout
+	return &patient
+}
+
 // Connect reaches a host and starts the agent there. The agent's answer is not
 // waited for: a fault of the agent, and its placing on a host that does not
 // have it yet, come with the first request (or with Hello).

@@ -106,7 +106,9 @@ func (s *Session) Begin(ctx context.Context, b wire.Begin, onStep func(wire.Step
 
 // Confirm keeps the changes of a transaction that another session began.
 func (s *Session) Confirm(ctx context.Context, token string) error {
-	ignore := func(e wire.StepEvent) error { return fmt.Errorf("the agent reports a step of a confirmation: %q", clean(e.ID)) }
+	ignore := func(e wire.StepEvent) error {
+		return fmt.Errorf("the agent reports a step of a confirmation: %q", clean(e.ID))
+	}
 	r, err := s.call(ctx, "confirm", wire.Request{Confirm: &wire.Confirm{Token: token}}, ignore)
 	if err == nil && r.Confirmed == nil {
 		err = s.unexpected("confirm")
@@ -118,6 +120,24 @@ func (s *Session) Confirm(ctx context.Context, token string) error {
 func (s *Session) Alive(ctx context.Context) error {
 	_, err := s.Connections(ctx, nil)
 	return err
+}
+
+// Unlock ends whoever holds the host's lock.
+func (s *Session) Unlock(ctx context.Context) (wire.Unlocked, error) {
+	r, err := s.call(ctx, "unlock", wire.Request{Unlock: &wire.Unlock{}}, nil)
+	if err == nil && r.Unlocked == nil {
+		err = s.unexpected("unlock")
+	}
+	if err != nil {
+		return wire.Unlocked{}, err
+	}
+	out := *r.Unlocked
+	if out.Held != nil {
+		held := *out.Held
+		held.Owner = clean(held.Owner)
+		out.Held = &held
+	}
+	return out, nil
 }
 
 // Leave ends a topology's presence on the host.
@@ -234,7 +254,7 @@ func (s *Session) send(g *guard, frame []byte) error {
 func checkResponse(r wire.Response) error {
 	n := 0
 	for _, set := range []bool{
-		r.Step != nil, r.Working != nil, r.Locked != nil, r.Observation != nil, r.Result != nil, r.Confirmed != nil, r.Left != nil, r.Connected != nil, r.Error != nil,
+		r.Step != nil, r.Working != nil, r.Locked != nil, r.Observation != nil, r.Result != nil, r.Confirmed != nil, r.Unlocked != nil, r.Left != nil, r.Connected != nil, r.Error != nil,
 	} {
 		n += boolInt(set)
 	}

@@ -31,6 +31,7 @@ type Request struct {
 	Observe *Observe `json:"observe,omitempty"`
 	Begin   *Begin   `json:"begin,omitempty"`
 	Confirm *Confirm `json:"confirm,omitempty"`
+	Unlock  *Unlock  `json:"unlock,omitempty"`
 	Leave   *Leave   `json:"leave,omitempty"`
 	// Connections asks for the connections of some services.
 	Connections *Connections `json:"connections,omitempty"`
@@ -49,6 +50,7 @@ type Response struct {
 	Observation *Observation `json:"observation,omitempty"`
 	Result      *Result      `json:"result,omitempty"`
 	Confirmed   *Confirmed   `json:"confirmed,omitempty"`
+	Unlocked    *Unlocked    `json:"unlocked,omitempty"`
 	Left        *Left        `json:"left,omitempty"`
 	Connected   *Connected   `json:"connected,omitempty"`
 	Error       *Error       `json:"error,omitempty"`
@@ -158,6 +160,17 @@ type Confirm struct {
 
 // Confirmed answers Confirm: the changes are kept, over a reboot too.
 type Confirmed struct{}
+
+// Unlock ends whoever holds the host's lock. What its transaction had done and
+// nobody has confirmed is taken back.
+type Unlock struct{}
+
+// Unlocked answers Unlock.
+type Unlocked struct {
+	Held *LockInfo `json:"held,omitempty"` // who held the lock; nil: nobody did
+	// TakenBack: a transaction was under way, and is taken back.
+	TakenBack bool `json:"taken_back,omitempty"`
+}
 
 // Connections reads how many connections the destinations of services have.
 type Connections struct {

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bufio"
 	"context"
 	"errors"
 	"fmt"
@@ -293,38 +292,17 @@ func (c *cli) skippable(errs map[string]error) bool {
 	return true
 }
 
-// approve asks on a terminal.
+// approve asks whether a plan is to be applied.
 func (c *cli) approve(ctx context.Context, p *planner.Plan) error {
-	if c.flags.autoApprove {
-		return nil
-	}
-	if !isTerminal(c.stdin) {
-		return &hintError{errors.New("there is no terminal to ask on, and nothing was changed"),
-			"Add --auto-approve, or save the plan with `lvsform plan --out FILE` and apply the file."}
-	}
 	question := "Do you want to perform these actions?"
 	if p.Destroy {
 		question = "Do you really want to destroy all of this?"
 	}
-	fmt.Fprintf(c.stdout, "\n%s\n  Only 'yes' will be accepted: ", question)
-	answer := make(chan string, 1)
-	go func() {
-		text, err := bufio.NewReader(c.stdin).ReadString('\n')
-		if err != nil {
-			text = ""
-		}
-		answer <- text
-	}()
-	select {
-	case <-ctx.Done():
-		return errors.New("interrupted; nothing was changed")
-	case text := <-answer:
-		if strings.TrimSpace(text) != "yes" {
-			return errors.New("declined; nothing was changed")
-		}
+	err := c.ask(ctx, question)
+	if errors.Is(err, errNoTerminal) {
+		return &hintError{err, "Add --auto-approve, or save the plan with `lvsform plan --out FILE` and apply the file."}
 	}
-	fmt.Fprintln(c.stdout)
-	return nil
+	return err
 }
 
 // execute makes the changes and shows them as they are made.
