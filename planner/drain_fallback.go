@@ -30,7 +30,7 @@ func (b *builder) fallbacks() {
 		}
 		s := services[c.Host+" "+d.Service.String()]
 		// A server that stays at the weight 0 is hashed to when the flag is gone.
-		stays := !c.partly && s.Scheduler == "sh" && !strings.Contains(s.SchedulerFlags, s.fallback())
+		stays := !c.partly && s.fallback() != "" && !strings.Contains(s.SchedulerFlags, s.fallback())
 		if s.Scheduler == "dh" || stays {
 			c.Hazards = append(c.Hazards, HazardRefusesClients)
 		}

@@ -177,6 +177,32 @@ func TestAWrongDestinationOfARightServerIsNoMove(t *testing.T) {
 	}
 }
 
+// Weight 0 for good is another thing under sh and mh than a drain.
+func TestAServerThatStaysAtWeightZeroRefusesClients(t *testing.T) {
+	for _, tc := range []struct {
+		scheduler, flag string
+		want            []planner.Hazard
+	}{
+		{"sh", "", []planner.Hazard{planner.HazardRefusesClients}},
+		{"mh", "", []planner.Hazard{planner.HazardRefusesClients}},
+		{"mh", "mh-fallback", nil},
+		{"wlc", "", nil},
+	} {
+		two, _ := smaller(tc.scheduler)
+		vs := find[*topology.VirtualService](two, "virtual_service.web")
+		if tc.flag != "" {
+			vs.SchedulerFlags = []string{tc.flag}
+		}
+		live := settle(t, two, bareAll(two))
+		vs.RealServers[1].Weight = 0
+		for _, c := range build(t, planner.Input{Topology: two, Live: live}).Changes {
+			if c.Drain > 0 && !slices.Equal(c.Hazards, tc.want) {
+				t.Errorf("%s %s: %v, want %v", tc.scheduler, tc.flag, c.Hazards, tc.want)
+			}
+		}
+	}
+}
+
 // until makes a plan's changes up to a wave, as a run does that is cut off then.
 func until(t *testing.T, w planner.Wave, p *planner.Plan, live map[string]planner.Live) map[string]planner.Live {
 	t.Helper()

@@ -91,8 +91,8 @@ const (
 	// HazardConnections: connections through the object end.
 	HazardConnections Hazard = "interrupts_connections"
 	// HazardRefusesClients: clients that the scheduler sends to the destination
-	// are refused: with dh while it is drained, with sh when it stays at the
-	// weight 0 and the service has no sh-fallback.
+	// are refused: with dh while it is drained, with sh and mh when it stays at
+	// the weight 0 and the service has no sh-fallback or mh-fallback.
 	HazardRefusesClients Hazard = "drain_refuses_clients"
 	// HazardChangedByHand: the live object is no longer as lvsform left it, so
 	// it is left alone and only forgotten.
