@@ -179,6 +179,34 @@ Plan: 0 to add, 1 to change, 0 to remove on 1 host.
 	}
 }
 
+// The directors that drain one server are one entry, with the connections of all.
+func TestADrainTellsTheConnectionsThatItConcerns(t *testing.T) {
+	drain := func(host string, connections *int) planner.Change {
+		resting := dest
+		resting.Weight = 0
+		c := change(host, planner.Update, dest, resting, "virtual_service.web.real_server.rs1")
+		c.Drain, c.Connections = time.Minute, connections
+		return c
+	}
+	many, one := 36, 1
+	for _, tc := range []struct {
+		first, second *int
+		want          string
+	}{
+		{&many, &one, "drained: no new connections, up to 1m0s for the others (37 connections)\n"},
+		{&many, nil, "drained: no new connections, up to 1m0s for the others\n"}, // one did not say
+	} {
+		p := plan(drain("dir1", tc.first), drain("dir2", tc.second))
+		var comment strings.Builder
+		view.Markdown(&comment, p, nil)
+		for _, got := range []string{text(p), comment.String()} {
+			if want := "# virtual_service.web.real_server.rs1 on dir1, dir2 will be " + tc.want; !strings.Contains(got, want) {
+				t.Errorf("no %q in\n%s", want, got)
+			}
+		}
+	}
+}
+
 func TestColourOnlyMarksText(t *testing.T) {
 	p := plan(change("rs1", planner.Create, nil, addr, "address.a"))
 	var b strings.Builder
