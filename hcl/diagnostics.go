@@ -23,9 +23,6 @@ func (l *loader) crowded() bool { return len(l.r.found) > maxFound }
 // messages enough.
 func (l *loader) done() bool { return l.b.exhausted || l.crowded() }
 
-// hidden stands where a sensitive value was.
-const hidden = "(sensitive)"
-
 // maxDiagnostics keeps a report readable when one mistake is repeated by a
 // large for_each.
 const maxDiagnostics = 200
@@ -81,7 +78,7 @@ func (r *reporter) take(diags hcl.Diagnostics) bool {
 		if d.Severity == hcl.DiagWarning {
 			sev = topology.Warning
 		}
-		out := topology.Diagnostic{Severity: sev, Summary: strings.TrimSuffix(d.Summary, "."), Detail: oneStop(d.Detail)}
+		out := topology.Diagnostic{Severity: sev, Summary: strings.TrimSuffix(d.Summary, "."), Detail: oneStop(withoutSecret(d))}
 		if d.Subject != nil && d.Subject.Filename != "" {
 			out.Range = rangePointer(*d.Subject)
 		}
@@ -149,24 +146,6 @@ func schemaNames(s *hcl.BodySchema) []string {
 	return slices.Compact(names)
 }
 
-// hide keeps the text of a stretch of a file out of every message.
-func (r *reporter) hide(rng hcl.Range) {
-	r.secret[rng.Filename] = append(r.secret[rng.Filename], rng)
-}
-
-// hideWord keeps a text out of every message. Texts of one or two characters
-// are left: blotting them out would leave nothing to read.
-func (r *reporter) hideWord(s string) {
-	if len(s) > 2 {
-		r.words[s] = true
-		for line := range strings.SplitSeq(s, "\n") {
-			if len(line) > 2 {
-				r.words[line] = true
-			}
-		}
-	}
-}
-
 // finish returns what was found, each finding once, in the order of the files.
 func (r *reporter) finish() topology.Diagnostics {
 	type key struct{ where, check, summary, detail string }
@@ -215,26 +194,6 @@ func compareDiagnostics(a, b topology.Diagnostic) int {
 		cmp.Compare(ra.Start.Line, rb.Start.Line),
 		cmp.Compare(ra.Start.Column, rb.Start.Column),
 	)
-}
-
-// sortedWords returns the sensitive texts, the longest first, so that none is
-// torn by a shorter one.
-func (r *reporter) sortedWords() []string {
-	words := make([]string, 0, len(r.words))
-	for w := range r.words {
-		words = append(words, w)
-	}
-	slices.SortFunc(words, func(a, b string) int {
-		return cmp.Or(cmp.Compare(len(b), len(a)), cmp.Compare(a, b))
-	})
-	return words
-}
-
-func blot(s string, words []string) string {
-	for _, w := range words {
-		s = strings.ReplaceAll(s, w, hidden)
-	}
-	return s
 }
 
 // maxSourceLine is how many bytes of a line a message quotes.

@@ -12,7 +12,9 @@ import (
 	"github.com/zclconf/go-cty/cty"
 )
 
-const environPrefix = "LVSFORM_VAR_"
+// EnvironPrefix begins the names of environment variables that hold values of
+// the root's variables.
+const EnvironPrefix = "LVSFORM_VAR_"
 
 // rootInputs gathers the values of the root's variables; later ones win:
 // environment, lvsform.vars.hcl, *.auto.vars.hcl, the command line.
@@ -20,8 +22,8 @@ func (l *loader) rootInputs(c *config) map[string]given {
 	in := map[string]given{}
 	for _, entry := range l.opts.Environ {
 		name, text, _ := strings.Cut(entry, "=")
-		if name, ok := strings.CutPrefix(name, environPrefix); ok && c.variables[name] != nil {
-			in[name] = given{raw: true, text: text, origin: "the value in the environment, " + environPrefix + name + ","}
+		if name, ok := strings.CutPrefix(name, EnvironPrefix); ok && c.variables[name] != nil {
+			in[name] = given{raw: true, text: text, origin: "the value in the environment, " + EnvironPrefix + name + ","}
 		}
 	}
 	for _, name := range l.valuesFiles(c) {

@@ -15,9 +15,10 @@ import (
 // released plans an object that the topology claims and no longer declares.
 func (hp *hostPlanner) released(e state.Entry, claim state.Claim) {
 	live := hp.live[e.Key()]
-	c := Change{Addresses: claim.Addresses, Before: live, After: live, Action: Forget, Sensitive: hp.secret(e.Key(), claim),
+	secret := hp.secret(e.Key(), claim)
+	c := Change{Addresses: claim.Addresses, Before: live, After: live, Action: Forget, Sensitive: secret,
 		Claim: &state.ClaimChange{Drop: true, Claim: state.Claim{
-			Topology: claim.Topology, Addresses: claim.Addresses, Value: claim.Value}}}
+			Topology: claim.Topology, Addresses: claim.Addresses, Value: claim.Value, Sensitive: secret}}}
 	if live == nil { // gone already
 		c.Before, c.After = claim.Value.Object, claim.Value.Object
 		hp.add(c)

@@ -60,7 +60,7 @@ func (r *run) reconcile() error {
 	if len(changes) == 0 {
 		return nil
 	}
-	return left(changes, failures)
+	return r.left(changes, failures)
 }
 
 // toRestore compares the host with the snapshot, in what the transaction names
@@ -206,11 +206,11 @@ func (r *run) restore(changes []state.Change) (failures []error) {
 }
 
 // left says what could not be restored.
-func left(changes []state.Change, failures []error) error {
+func (r *run) left(changes []state.Change, failures []error) error {
 	const most = 10
 	var text []string
 	for _, c := range changes[:min(len(changes), most)] {
-		text = append(text, fmt.Sprintf("%s is %s and was %s", c.Key(), describe(c.Before), describe(c.After)))
+		text = append(text, fmt.Sprintf("%s is %s and was %s", c.Key(), r.describe(c.Before), r.describe(c.After)))
 	}
 	if len(changes) > most {
 		text = append(text, fmt.Sprintf("%d more", len(changes)-most))

@@ -88,15 +88,19 @@ type run struct {
 	// module or a link), with the values that they came with.
 	learned   map[state.Key]state.Object
 	disturbed disturbance
+	secret    map[state.Key]bool // what messages must not show
 }
 
 func newRun(t Txn, b wire.Begin) *run {
 	r := &run{
 		Txn: t, steps: b.Steps, keys: make([]state.Key, len(b.Steps)),
 		final: make(map[state.Key]int, len(b.Steps)), learned: map[state.Key]state.Object{},
-		disturbed: newDisturbance(),
+		disturbed: newDisturbance(), secret: map[state.Key]bool{},
 	}
 	for i, s := range r.steps {
+		if s.Claim != nil && len(s.Claim.Claim.Sensitive) > 0 {
+			r.secret[s.Claim.Claim.Value.Key()] = true
+		}
 		if s.Change == nil {
 			continue
 		}
@@ -172,7 +176,7 @@ func (r *run) checkBefore() error {
 		if !same(s.Change.Before, live) {
 			return &wire.Error{Code: wire.ErrorStale, Step: s.ID, Message: fmt.Sprintf(
 				"%s has changed since it was looked at: it was %s, it is %s; plan again",
-				r.keys[i], describe(s.Change.Before), describe(live))}
+				r.keys[i], r.describe(s.Change.Before), r.describe(live))}
 		}
 		now[r.keys[i]] = resolve(s.Change.After, live)
 	}
@@ -227,7 +231,7 @@ func (r *run) checkAfter() (failed int, err error) {
 		}
 		if !same(s.Change.After, have) {
 			return i, fmt.Errorf("%s took no effect: wanted %s, the kernel has %s",
-				verb(*s.Change), describe(s.Change.After), describe(have))
+				verb(*s.Change), r.describe(s.Change.After), r.describe(have))
 		}
 	}
 	return -1, nil
@@ -314,9 +318,14 @@ func verb(c state.Change) string {
 	return "update " + c.Key().String()
 }
 
-func describe(o state.Object) string {
+// describe writes an object for a message, unless a claim says that it holds
+// something sensitive.
+func (r *run) describe(o state.Object) string {
 	if o == nil {
 		return "absent"
+	}
+	if r.secret[o.Key()] {
+		return "(sensitive)"
 	}
 	if s, ok := o.(state.Sysctl); ok {
 		return fmt.Sprintf("%q", s.Value)

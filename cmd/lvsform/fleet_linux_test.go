@@ -20,16 +20,20 @@ import (
 
 	"github.com/lvsform/lvsform/agent"
 	"github.com/lvsform/lvsform/agent/agenttest"
+	"github.com/lvsform/lvsform/agent/txn"
 	"github.com/lvsform/lvsform/remote/sshtest"
 	"github.com/lvsform/lvsform/state"
 	"github.com/lvsform/lvsform/wire"
 )
 
 func TestMain(m *testing.M) {
-	testscript.Main(m, map[string]func(){"lvsform": func() {
-		version = "0.0.0-test"
-		main()
-	}})
+	testscript.Main(m, map[string]func(){
+		"lvsform": func() {
+			version = "0.0.0-test"
+			main()
+		},
+		"witness": witness,
+	})
 }
 
 func TestScripts(t *testing.T) {
@@ -73,6 +77,9 @@ type testFleet struct {
 	t     testing.TB
 	dir   string
 	hosts map[string]*testHost
+
+	environ []string // of the program, beside the test's
+	stdin   string   // of the program
 }
 
 // testHost is a host in memory behind an SSH server in this process.
@@ -91,12 +98,33 @@ type heldKernel struct {
 	mu      sync.Mutex
 	gate    chan struct{} // changes wait until it is closed; nil: they do not
 	waiting chan struct{} // closed when a change waits
+	// instead, unless nil, is asked before changes are made; an answer that is
+	// not nil is the kernel's.
+	instead func([]state.Change) error
+	// asked, unless nil, hears that the kernel is about to be read.
+	asked func()
+	reads int
+}
+
+func (k *heldKernel) Read(q txn.Query) (txn.Host, error) {
+	k.mu.Lock()
+	asked := k.asked
+	k.mu.Unlock()
+	if asked != nil {
+		asked()
+	}
+	return k.Kernel.Read(q)
 }
 
 func (k *heldKernel) Apply(changes []state.Change) (int, error) {
 	k.mu.Lock()
-	gate, waiting := k.gate, k.waiting
+	gate, waiting, instead := k.gate, k.waiting, k.instead
 	k.mu.Unlock()
+	if instead != nil {
+		if err := instead(changes); err != nil {
+			return 0, err
+		}
+	}
 	if gate != nil {
 		select {
 		case <-waiting:

@@ -1,11 +1,13 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -123,32 +125,43 @@ func applyError(err error, secrets []string) error {
 	return errors.New(text)
 }
 
-// secrets are the sensitive values of changes, which a host's complaint may
-// repeat.
+// secrets are the sensitive values of changes, in the forms in which a host's
+// complaint may repeat them.
 func secrets(changes []planner.Change) []string {
 	var out []string
+	add := func(value string) {
+		quoted := strconv.Quote(value)
+		out = append(out, value, quoted[1:len(quoted)-1], strings.Join(strings.Fields(value), " "))
+	}
 	for _, c := range changes {
 		for _, o := range []state.Object{c.Before, c.After} {
 			if o == nil {
 				continue
 			}
 			if s, ok := o.(state.Sysctl); ok && slices.Contains(c.Sensitive, "value") {
-				out = append(out, s.Value)
+				add(s.Value)
 			}
 			for _, a := range planner.Attributes(o) {
 				if slices.Contains(c.Sensitive, a.Name) {
-					out = append(out, strings.Trim(a.Value, `"`))
+					add(strings.Trim(a.Value, `"`))
 				}
 			}
 		}
 	}
-	return out
+	// The longest first, so that none is torn by a shorter one.
+	slices.SortFunc(out, func(a, b string) int { return cmp.Or(cmp.Compare(len(b), len(a)), cmp.Compare(a, b)) })
+	return slices.Compact(out)
 }
 
-// redact blots values out of a text wherever they stand as a word.
+// redact blots values out of a text: short ones, such as numbers, where they
+// stand as a word, others anywhere.
 func redact(text string, values []string) string {
 	for _, v := range values {
 		if v == "" {
+			continue
+		}
+		if len(v) >= 8 {
+			text = strings.ReplaceAll(text, v, "(sensitive)")
 			continue
 		}
 		word := regexp.MustCompile(`(^|[^0-9A-Za-z])` + regexp.QuoteMeta(v) + `($|[^0-9A-Za-z])`)

@@ -101,10 +101,14 @@ func (f *testFleet) run(args ...string) (code int, stdout, stderr string) {
 	f.t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
-	cmd := exec.CommandContext(ctx, "lvsform", append(args, "--ssh-config", filepath.Join(f.dir, "ssh_config"),
-		"--agent-dir", filepath.Join(f.dir, "agents"))...)
+	args = slices.Clone(args)
+	if slices.Contains([]string{"plan", "apply", "destroy", "explain"}, args[0]) {
+		args = append(args, "--ssh-config", filepath.Join(f.dir, "ssh_config"), "--agent-dir", filepath.Join(f.dir, "agents"))
+	}
+	cmd := exec.CommandContext(ctx, "lvsform", args...)
 	var out, errs bytes.Buffer
-	cmd.Dir, cmd.Stdout, cmd.Stderr = f.dir, &out, &errs
+	cmd.Dir, cmd.Stdout, cmd.Stderr, cmd.Stdin = f.dir, &out, &errs, strings.NewReader(f.stdin)
+	cmd.Env = append(os.Environ(), f.environ...)
 	err := cmd.Run()
 	var exit *exec.ExitError
 	if err != nil && !errors.As(err, &exit) {

@@ -15,6 +15,7 @@ import (
 	"syscall"
 
 	"github.com/lvsform/lvsform/cmd/lvsform/internal/view"
+	"github.com/lvsform/lvsform/hcl"
 	"github.com/lvsform/lvsform/lab"
 	"github.com/lvsform/lvsform/topology"
 )
@@ -39,12 +40,23 @@ func main() {
 // run executes one command line and returns the exit code.
 func run(args []string, stdin, stdout, stderr *os.File) int {
 	c := &cli{stdin: stdin, stdout: stdout, stderr: stderr, environ: os.Environ()}
+	withholdVariables(c.environ)
 	stop, now, release := interrupts(c.say)
 	defer release()
 	c.now = now
 	root := c.command()
 	root.SetArgs(args)
 	return c.exit(root.ExecuteContext(stop))
+}
+
+// withholdVariables takes the configuration's variables out of the environment:
+// ssh, its ProxyCommand and git are not told what may be secret.
+func withholdVariables(environ []string) {
+	for _, entry := range environ {
+		if name, _, _ := strings.Cut(entry, "="); strings.HasPrefix(name, hcl.EnvironPrefix) {
+			os.Unsetenv(name) //nolint:errcheck // the name is one
+		}
+	}
 }
 
 // cli is one run of the program.

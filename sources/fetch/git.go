@@ -47,11 +47,12 @@ var elsewhere = []string{
 }
 
 // gitEnviron returns the environment for git: credentials and proxies as the
-// user has them, no questions, and no transports that run programs.
+// user has them, no questions, no transports that run programs, and no
+// variables of the configuration, which may be secrets.
 func gitEnviron(environ []string) []string {
 	out := slices.DeleteFunc(slices.Clone(environ), func(entry string) bool {
 		name, _, _ := strings.Cut(entry, "=")
-		return slices.Contains(elsewhere, name) || strings.HasPrefix(name, "GIT_TRACE")
+		return slices.Contains(elsewhere, name) || strings.HasPrefix(name, "GIT_TRACE") || strings.HasPrefix(name, "LVSFORM_VAR_")
 	})
 	out = append(out, "GIT_TERMINAL_PROMPT=0", "GIT_ALLOW_PROTOCOL="+sources.Schemes, "GIT_NO_REPLACE_OBJECTS=1", "LC_ALL=C")
 	ssh := slices.ContainsFunc(out, func(entry string) bool {
