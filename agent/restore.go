@@ -30,13 +30,20 @@ type Restorer struct {
 	Ready func()
 	Log   func(line string)
 
-	owed map[state.Key]bool // what was to be made at boot, could not be, and is not watched
-	told map[string]bool    // complaints of the last round
+	owed map[state.Key]bool    // what was to be made at boot, could not be, and is not watched
+	told map[string]bool       // complaints of the last round
+	vain map[state.Change]vain // changes of live objects that came to nothing
 }
 
 // RestoreOwner holds the lock while it puts back what the host has lost. That
 // takes moments, and is nobody's run.
 const RestoreOwner = "lvsform-restore"
+
+// vain is a try that came to nothing.
+type vain struct {
+	err error
+	at  time.Time
+}
 
 // How rounds follow each other.
 const (
@@ -46,6 +53,7 @@ const (
 	calm     = 10 * time.Second       // without a loss: no fight
 	lockTry  = time.Second            // between two tries to take the host's lock
 	errorTry = 10 * time.Second       // after a round that could not be made
+	vainTry  = 30 * time.Second       // between two tries of what came to nothing
 )
 
 // ErrLedger is a ledger that cannot be read: nothing is done.
@@ -184,17 +192,28 @@ func (r *Restorer) restore(k txn.Kernel, ledger state.Ledger) (restore.Report, e
 			wanted = append(wanted, o)
 		}
 	}
-	report, err := restore.Run(k, wanted)
+	again := map[state.Change]error{}
+	for c, v := range r.vain {
+		if time.Since(v.at) < vainTry {
+			again[c] = v.err
+		}
+	}
+	report, err := restore.Run(k, wanted, again)
 	if err != nil {
 		return report, err
 	}
-	owed := map[state.Key]bool{}
+	owed, tried := map[state.Key]bool{}, map[state.Change]vain{}
 	for _, left := range report.Left {
+		if v := r.vain[left.Vain]; again[left.Vain] != nil {
+			tried[left.Vain] = v
+		} else if left.Vain != (state.Change{}) {
+			tried[left.Vain] = vain{left.Err, time.Now()}
+		}
 		if !restore.WatchedKey(left.Key) {
 			owed[left.Key] = true
 		}
 	}
-	r.owed = owed
+	r.owed, r.vain = owed, tried
 	if boot {
 		err = os.WriteFile(marker, nil, 0o600)
 	}

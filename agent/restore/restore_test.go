@@ -82,7 +82,7 @@ func same(a, b state.Object) bool { return a == b }
 // run restores and returns what was made and what is left, in words.
 func run(t *testing.T, k *agenttest.Kernel, objects ...state.Object) (made, left []string) {
 	t.Helper()
-	report, err := restore.Run(k, restore.Wanted(ledger(objects...)))
+	report, err := restore.Run(k, restore.Wanted(ledger(objects...)), nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -143,7 +143,7 @@ func TestARealServerIsSilentBeforeItHasTheVIP(t *testing.T) {
 	silent := sysctl("net.ipv4.conf.all.arp_ignore", "1")
 	k.Set(sysctl("net.ipv4.conf.all.arp_ignore", "0"))
 	refused := refusing{k, silent.Key()}
-	report, err := restore.Run(refused, restore.Wanted(ledger(silent, onLo)))
+	report, err := restore.Run(refused, restore.Wanted(ledger(silent, onLo)), nil)
 	if err != nil || len(report.Made) != 0 || len(report.Left) != 2 {
 		t.Fatalf("%+v, %v", report, err)
 	}
@@ -225,5 +225,38 @@ func TestALargeTableIsRestoredWhole(t *testing.T) {
 	}
 	if made, left := run(t, k, objects...); len(made) != len(objects) || left != nil {
 		t.Errorf("made %d, left %q", len(made), left)
+	}
+}
+
+func prefix(s string) netip.Prefix { return netip.MustParsePrefix(s) }
+
+// stubborn is a kernel in which a link comes to be something else than it was
+// told, each time.
+type stubborn struct {
+	*agenttest.Kernel
+	tries int
+}
+
+func (s *stubborn) Apply(changes []state.Change) (int, error) {
+	for _, c := range changes {
+		if l, ok := c.After.(state.Link); ok && l.Name == "eth0" && l.MTU.Value == 9000 {
+			s.tries++
+			return len(changes), nil
+		}
+	}
+	return s.Kernel.Apply(changes)
+}
+
+func TestWhatIsInVainIsNotTriedForEver(t *testing.T) {
+	k := &stubborn{Kernel: agenttest.NewKernel(agenttest.Host()...)}
+	wanted := restore.Wanted(ledger(state.Link{Name: "eth0", MTU: state.Some(9000)}, onNIC))
+	first, err := restore.Run(k, wanted, nil)
+	if err != nil || len(first.Left) != 1 || len(first.Made) != 1 || k.tries == 0 {
+		t.Fatalf("%+v, %v", first, err)
+	}
+	tries := k.tries
+	second, err := restore.Run(k, wanted, map[state.Change]error{first.Left[0].Vain: first.Left[0].Err})
+	if err != nil || len(second.Left) != 1 || second.Left[0].Err != first.Left[0].Err || k.tries != tries {
+		t.Errorf("%+v, %v, %d more tries", second, err, k.tries-tries)
 	}
 }

@@ -27,6 +27,9 @@ type Report struct {
 type Failure struct {
 	Key state.Key
 	Err error
+	// Vain is the change of a live object that was tried and had no lasting
+	// effect; zero: there is none.
+	Vain state.Change
 }
 
 var (
@@ -38,10 +41,11 @@ var (
 // Run puts back what is not live of the wanted objects, which are in the order
 // of Wanted. Objects do not depend on each other further than the kernel makes
 // them: what fails is left, and the rest is made. Nothing else is touched: what
-// a change takes along is put back with it. An error says that the host cannot
-// be read.
-func Run(k txn.Kernel, wanted state.Objects) (Report, error) {
-	r := run{kernel: k, wanted: wanted, query: queryOf(wanted), errs: map[state.Key]error{}}
+// a change takes along is put back with it. Changes that were in vain before are
+// not tried again: each try would change the network, and be the reason of the
+// next. An error says that the host cannot be read.
+func Run(k txn.Kernel, wanted state.Objects, vain map[state.Change]error) (Report, error) {
+	r := run{kernel: k, wanted: wanted, query: queryOf(wanted), errs: map[state.Key]error{}, vain: vain}
 	var last []state.Change
 	for range passes {
 		todo, err := r.missing()
@@ -53,14 +57,21 @@ func Run(k txn.Kernel, wanted state.Objects) (Report, error) {
 		}
 		last = todo
 		r.errs = map[state.Key]error{}
-		r.apply(todo)
+		r.apply(slices.DeleteFunc(slices.Clone(todo), func(c state.Change) bool {
+			r.errs[c.Key()] = r.vain[c]
+			return r.vain[c] != nil
+		}))
 	}
 	left, err := r.missing()
 	gone := map[state.Key]bool{}
 	for _, c := range left {
 		key := c.Key()
 		gone[key] = true
-		r.report.Left = append(r.report.Left, Failure{key, cmp.Or(r.errs[key], errUnstable)})
+		failure := Failure{Key: key, Err: cmp.Or(r.errs[key], errUnstable)}
+		if c.Before != nil {
+			failure.Vain = c
+		}
+		r.report.Left = append(r.report.Left, failure)
 	}
 	seen := map[state.Key]bool{}
 	r.report.Made = slices.DeleteFunc(r.report.Made, func(key state.Key) bool {
@@ -77,6 +88,7 @@ type run struct {
 	wanted state.Objects
 	query  txn.Query
 	errs   map[state.Key]error // of the last try
+	vain   map[state.Change]error
 	report Report
 }
 
