@@ -60,7 +60,7 @@ func (r records) open(p txn.Pending, by wire.LockInfo) (*os.File, error) {
 	if err := makePrivateDir(r.dir); err != nil {
 		return nil, fmt.Errorf("journal: %w", err)
 	}
-	if err := errors.Join(remove(r.path(madeName)), replaceFile(r.path(journalName), body)); err != nil {
+	if err := errors.Join(remove(r.path(madeName)), replaceFile(r.path(journalName), seal(body))); err != nil {
 		return nil, fmt.Errorf("journal: %w", err)
 	}
 	f, err := r.openLocked(true)
@@ -180,10 +180,25 @@ func readJournal(f *os.File) (*journal, error) {
 	if err != nil {
 		return nil, fmt.Errorf("journal: %w", err)
 	}
-	var j journal
-	if err := json.Unmarshal(body, &j); err != nil || j.Token == "" {
+	j, err := decodeJournal(body)
+	if err != nil {
 		return nil, fmt.Errorf("journal %s is damaged (%v): a run was cut off here and cannot be taken back; "+
 			"nothing was changed: compare the host with its plan, remove the file, and apply again", f.Name(), err)
+	}
+	return j, nil
+}
+
+func decodeJournal(file []byte) (*journal, error) {
+	body, err := unseal(file)
+	if err != nil {
+		return nil, err
+	}
+	var j journal
+	if err := json.Unmarshal(body, &j); err != nil {
+		return nil, err
+	}
+	if j.Token == "" {
+		return nil, errors.New("it names no transaction")
 	}
 	return &j, nil
 }

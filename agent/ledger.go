@@ -41,8 +41,12 @@ func readLedger(dir string) (state.Ledger, error) {
 	return l, nil
 }
 
-func decodeLedger(body []byte) (state.Ledger, error) {
+func decodeLedger(file []byte) (state.Ledger, error) {
 	var l state.Ledger
+	body, err := unseal(file)
+	if err != nil {
+		return l, err
+	}
 	d := json.NewDecoder(bytes.NewReader(body))
 	d.DisallowUnknownFields()
 	if err := d.Decode(&l); err != nil {
@@ -99,7 +103,7 @@ func writeLedger(dir, name string, l state.Ledger) error {
 	if err := makePrivateDir(dir); err != nil {
 		return fmt.Errorf("ledger: %w", err)
 	}
-	if err := replaceFile(filepath.Join(dir, name), append(body, '\n')); err != nil {
+	if err := replaceFile(filepath.Join(dir, name), seal(body)); err != nil {
 		return fmt.Errorf("ledger: %w", err)
 	}
 	return nil
