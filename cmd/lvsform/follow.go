@@ -18,11 +18,12 @@ type follower struct {
 	progress progress
 
 	mu          sync.Mutex
-	total, done map[string]int // changes by host
+	total, done map[string]int            // changes by host
+	left        map[string]map[string]int // connections of what is drained, by host and change
 }
 
 func newFollower(p *planner.Plan, bar progress) *follower {
-	f := &follower{progress: bar, total: map[string]int{}, done: map[string]int{}}
+	f := &follower{progress: bar, total: map[string]int{}, done: map[string]int{}, left: map[string]map[string]int{}}
 	for _, c := range p.Changes {
 		f.total[c.Host]++
 	}
@@ -34,6 +35,7 @@ var _ apply.Observer = (*follower)(nil)
 func (f *follower) Started(host string, changes []planner.Change) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	f.left[host] = map[string]int{}
 	f.progress.set(host, fmt.Sprintf("%d of %d changes made", f.done[host], f.total[host]))
 }
 
@@ -56,7 +58,18 @@ func (f *follower) Done(c planner.Change) {
 }
 
 func (f *follower) Draining(c planner.Change, connections int) {
-	f.progress.set(c.Host, fmt.Sprintf("draining %s: %s left", changeTitle(c), view.Count(connections, "connection")))
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	left := f.left[c.Host]
+	left[c.ID] = connections
+	what, sum := changeTitle(c), 0
+	if len(left) > 1 {
+		what = view.Count(len(left), "destination")
+	}
+	for _, n := range left {
+		sum += n
+	}
+	f.progress.set(c.Host, fmt.Sprintf("draining %s: %s left", what, view.Count(sum, "connection")))
 }
 
 // Failed leaves the cause to the report.
