@@ -159,6 +159,9 @@ func (s *Server) takeLock(q wire.Lock) (*wire.Locked, error) {
 	}
 	s.lock = l
 	recovered, err := s.recover()
+	if err == nil {
+		err = checkRoom(s.stateDir())
+	}
 	if err != nil {
 		s.unlock()
 		return nil, err

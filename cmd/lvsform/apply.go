@@ -110,6 +110,7 @@ type applyRun struct {
 	source   func(live map[string]planner.Live, errs map[string]error) (*planner.Plan, error)
 	announce func(*planner.Plan)
 	file     string // of a saved plan
+	hosts    map[string]*remoteHost
 }
 
 func (c *cli) applyConfiguration(cmd *cobra.Command) error {
@@ -308,12 +309,17 @@ func (c *cli) approve(ctx context.Context, p *planner.Plan) error {
 // execute makes the changes and shows them as they are made.
 func (r *applyRun) execute(ctx context.Context, f *fleet, p *planner.Plan, in presence) *apply.Report {
 	c := r.c
+	r.hosts = f.hosts(c.now, p, in.members, c.flags.confirmTimeout)
+	hosts := make(map[string]apply.Host, len(r.hosts))
+	for name, h := range r.hosts {
+		hosts[name] = h
+	}
 	if c.flags.json {
-		return apply.Run(ctx, p, f.hosts(c.now, p, in.members, c.flags.confirmTimeout), f.parallelism, stream{c})
+		return apply.Run(ctx, p, hosts, f.parallelism, stream{c})
 	}
 	bar := c.newProgress(p.Summary.Hosts)
 	defer bar.close()
-	return apply.Run(ctx, p, f.hosts(c.now, p, in.members, c.flags.confirmTimeout), f.parallelism, newFollower(p, bar))
+	return apply.Run(ctx, p, hosts, f.parallelism, newFollower(p, bar))
 }
 
 // finish reports what was done.

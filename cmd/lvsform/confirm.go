@@ -71,10 +71,14 @@ func (h *remoteHost) confirmOnce(ctx context.Context, token string) error {
 // reconnect makes sure of a session for what follows: changes may have cut the
 // connection over which they were made, and left new ones possible.
 func (h *remoteHost) reconnect(ctx context.Context) error {
+	if h.proven {
+		return nil
+	}
 	old := h.fleet.session(h.name)
 	patience, cancel := context.WithTimeout(ctx, alivePatience)
 	defer cancel()
 	if old.Alive(patience) == nil {
+		h.proven = true
 		return nil
 	}
 	old.Close() //nolint:errcheck // it is of no use any more
@@ -83,8 +87,9 @@ func (h *remoteHost) reconnect(ctx context.Context) error {
 		err = h.relock(ctx, s)
 	}
 	if err != nil {
-		return fmt.Errorf("%s: its changes are made and confirmed, but the connection for the next ones is lost: %w", h.name, err)
+		return fmt.Errorf("%s: what was changed before is confirmed, but the connection for more is lost: %w", h.name, err)
 	}
+	h.proven = true
 	return nil
 }
 

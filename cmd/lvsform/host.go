@@ -29,27 +29,28 @@ type remoteHost struct {
 	within    time.Duration
 	now       context.Context // ends when the run must end at once
 
-	lost error // why there is no connection for further changes
+	// proven: the session has outlived the changes made over it.
+	proven bool
 }
 
 // hosts are the fleet's hosts as apply needs them; changes are to be confirmed
 // within some time.
-func (f *fleet) hosts(now context.Context, p *planner.Plan, members []string, within time.Duration) map[string]apply.Host {
-	out := map[string]apply.Host{}
+func (f *fleet) hosts(now context.Context, p *planner.Plan, members []string, within time.Duration) map[string]*remoteHost {
+	out := map[string]*remoteHost{}
 	for _, m := range f.connected() {
-		out[m.name] = &remoteHost{machine: m, fleet: f, topology: p.Topology, transient: p.Transient, members: members, within: within, now: now}
+		out[m.name] = &remoteHost{machine: m, fleet: f, topology: p.Topology, transient: p.Transient, members: members, within: within, now: now, proven: true}
 	}
 	return out
 }
 
 // Apply implements apply.Host.
 func (h *remoteHost) Apply(ctx context.Context, changes []planner.Change, done func(id string)) error {
-	if h.lost != nil {
-		return h.lost
-	}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	defer context.AfterFunc(h.now, cancel)()
+	if err := h.reconnect(ctx); err != nil {
+		return err
+	}
 	begin := wire.Begin{Topology: h.topology, Transient: h.transient, Members: h.members, Token: newToken(), Confirm: h.within, Steps: steps(changes)}
 	if err := h.transact(ctx, begin, done); err != nil {
 		return fmt.Errorf("%s: %w", h.name, applyError(err, secrets(changes)))
@@ -74,18 +75,18 @@ func (h *remoteHost) transact(ctx context.Context, b wire.Begin, done func(id st
 		}
 		return confirmed
 	}
-	h.lost = h.reconnect(ctx)
+	h.proven = false
 	return nil
 }
 
 // Connections implements apply.Host.
 func (h *remoteHost) Connections(ctx context.Context, services []state.ServiceID) ([]state.Connections, error) {
-	if h.lost != nil {
-		return nil, h.lost
-	}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	defer context.AfterFunc(h.now, cancel)()
+	if err := h.reconnect(ctx); err != nil {
+		return nil, err
+	}
 	return h.fleet.session(h.name).Connections(ctx, services)
 }
 

@@ -78,12 +78,16 @@ func (r *applyRun) settle(f *fleet, p *planner.Plan, in presence, report *apply.
 	whole := len(r.c.flags.target)+len(r.c.flags.exclude) == 0
 	hosts := slices.DeleteFunc(f.connected(), func(m machine) bool { return unfinished[m.name] })
 	each(hosts, f.parallelism, func(m machine) {
-		var err error
+		leaves := in.leaving[m.name] || p.Destroy && whole
+		if report.Interrupted || !leaves && !in.outdated[m.name] && len(p.Renamed[m.name]) == 0 {
+			return
+		}
+		err := r.hosts[m.name].reconnect(r.c.now)
 		switch {
-		case report.Interrupted:
-		case in.leaving[m.name], p.Destroy && whole:
+		case err != nil:
+		case leaves:
 			_, err = f.session(m.name).Leave(r.c.now, p.Topology)
-		case in.outdated[m.name] || len(p.Renamed[m.name]) > 0:
+		default:
 			_, err = f.session(m.name).Begin(r.c.now, wire.Begin{Topology: p.Topology, Transient: p.Transient, Members: in.members,
 				Steps: renames(p.Renamed[m.name])}, nil)
 		}
