@@ -10,7 +10,7 @@ DIST    := remote/agentbin/dist
 # go test -json through the gate: a skipped test fails the run.
 GATE     = go run ./internal/testgate
 
-.PHONY: help build demo test lint cross bench check agents packages readmes unit labtest
+.PHONY: help build demo test lint cross bench check vuln agents packages readmes unit labtest
 .DEFAULT_GOAL := help
 
 help: ## print these lines
@@ -53,6 +53,18 @@ bench: packages build ## speed beside Ansible, Mitogen, ssh and ipvsadm, as rati
 	bin/bench
 
 check: lint cross build unit ## what to run before a commit: no root, no lab
+
+# Without its database govulncheck knows nothing, and the target fails: a copy is
+# named by VULNDB=file:///DIR.
+vuln: ## govulncheck: known vulnerabilities in what is called; needs vuln.go.dev, or VULNDB=URL
+	@for program in ./cmd/lvsform ./cmd/lvsform-agent; do \
+		code=0; go tool -modfile=tools/go.mod govulncheck $${VULNDB:+-db "$$VULNDB"} "$$program" || code=$$?; \
+		case $$code in \
+		0) ;; \
+		3) echo "make vuln: $$program calls code with known vulnerabilities" >&2; exit 1;; \
+		*) echo "make vuln: nothing is known: govulncheck ended with $$code; is $${VULNDB:-https://vuln.go.dev} there?" >&2; exit 1;; \
+		esac; \
+	done
 
 packages:
 	@.ci/packages
