@@ -196,3 +196,27 @@ func read(t *testing.T, file string) string {
 	}
 	return string(b)
 }
+
+var testName = regexp.MustCompile("`(Test[A-Za-z]+)`")
+
+// A page that names the test that proves something names one that is there.
+func TestTestsThatPagesNameExist(t *testing.T) {
+	defined := map[string]bool{}
+	function := regexp.MustCompile(`(?m)^func (Test[A-Za-z0-9]+)\(t \*testing\.T\)`)
+	for _, file := range files(t, "_test.go") {
+		for _, m := range function.FindAllStringSubmatch(read(t, file), -1) {
+			defined[m[1]] = true
+		}
+	}
+	named := 0
+	for _, page := range markdown(t) {
+		for _, m := range testName.FindAllStringSubmatch(read(t, page), -1) {
+			if named++; !defined[m[1]] {
+				t.Errorf("%s names %s, and there is no such test", page, m[1])
+			}
+		}
+	}
+	if named < 20 {
+		t.Errorf("%d tests are named", named)
+	}
+}
