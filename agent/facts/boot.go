@@ -26,12 +26,12 @@ const (
 // cannot be read is left out.
 func Boot(root string) []state.BootOwner {
 	var out []state.BootOwner
-	for _, pattern := range []string{
-		"etc/systemd/system/*.wants/ipvsadm.service", "etc/rc[2-5].d/S??ipvsadm",
-	} {
-		if found := glob(root, pattern); len(found) > 0 {
-			out = append(out, state.BootOwner{File: found[0]})
-		}
+	if found := glob(root, "etc/systemd/system/*.wants/ipvsadm.service"); len(found) > 0 {
+		out = append(out, state.BootOwner{File: found[0]})
+	}
+	// Debian's package installs its script, which does nothing unless it is told.
+	if found := glob(root, "etc/rc[2-5].d/S??ipvsadm"); len(found) > 0 && slices.Contains(lines(text(root, "etc/default/ipvsadm")), `AUTO="true"`) {
+		out = append(out, state.BootOwner{File: found[0]})
 	}
 	read := func(parse func(text string) []state.BootOwner, patterns ...string) {
 		for _, pattern := range patterns {

@@ -19,6 +19,7 @@ func TestOtherOwnersAtBootAreFound(t *testing.T) {
 	for name, text := range map[string]string{
 		"etc/systemd/system/multi-user.target.wants/ipvsadm.service": "[Unit]\n",
 		"etc/rc3.d/S20ipvsadm":                     "",
+		"etc/default/ipvsadm":                      "# if you want it\nAUTO=\"true\"\n",
 		"etc/sysctl.conf":                          "# comment\n; another\nkernel.panic = 1\n net.ipv4.ip_forward=0\n-net/ipv4/conf/eth0.100/rp_filter = 2\nnet.ipv4.tcp_fastopen_key = 1\nnonsense\n",
 		"etc/sysctl.d/99-lvs.conf":                 "net.ipv4.conf.*.arp_ignore = 8\nnet.ipv4.ip_local_port_range = 1024\t65000\n",
 		"etc/sysctl.d/ignored":                     "net.ipv4.ip_forward=0\n",
@@ -52,5 +53,22 @@ func TestOtherOwnersAtBootAreFound(t *testing.T) {
 	}
 	if diff := cmp.Diff(want, Boot(root), cmpopts.EquateComparable(netip.Addr{})); diff != "" {
 		t.Error(diff)
+	}
+}
+
+// As Debian's package installs it, ipvsadm's script does nothing.
+func TestAScriptThatIsToldToDoNothingIsNoOwner(t *testing.T) {
+	root := t.TempDir()
+	for name, text := range map[string]string{"etc/rc3.d/S20ipvsadm": "", "etc/default/ipvsadm": "AUTO=\"false\"\n"} {
+		file := filepath.Join(root, name)
+		if err := os.MkdirAll(filepath.Dir(file), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(file, []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if got := Boot(root); len(got) > 0 {
+		t.Errorf("got %v", got)
 	}
 }
