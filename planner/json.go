@@ -152,6 +152,9 @@ func (c *Change) validate() error {
 	if c.Before != nil && c.After != nil && c.Before.Key() != c.After.Key() {
 		return fmt.Errorf("change %s: its sides are different objects", c.ID)
 	}
+	if (c.Before == nil) != (c.Action == Create) || (c.After == nil) != (c.Action == Delete) {
+		return fmt.Errorf("change %s: what is before and after it is no %s", c.ID, c.Action)
+	}
 	if len(c.Addresses) == 0 || c.Host == "" || c.ID == "" {
 		return fmt.Errorf("change %q: address, host or id missing", c.ID)
 	}

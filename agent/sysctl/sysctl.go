@@ -175,7 +175,8 @@ func write(name, value string) error {
 		err = errors.Join(err, f.Close())
 	}
 	if errors.Is(err, syscall.EINVAL) {
-		return fmt.Errorf("sysctl %s: the kernel refuses the value %q: %w", name, value, cause(err))
+		// The value may be sensitive, and the host logs what goes wrong.
+		return fmt.Errorf("sysctl %s: the kernel refuses the value: %w", name, cause(err))
 	}
 	if err != nil {
 		return fmt.Errorf("sysctl %s: %w", name, cause(err))

@@ -37,9 +37,15 @@ func TestMain(m *testing.M) {
 }
 
 func TestScripts(t *testing.T) {
+	commands := &commandLog{all: map[string]bool{}}
+	t.Cleanup(func() { commands.check(t) }) // when all scripts have ended
 	testscript.Run(t, testscript.Params{
-		Dir:                 "testdata/script",
-		Setup:               setup,
+		Dir: "testdata/script",
+		Setup: func(env *testscript.Env) error {
+			err := setup(env)
+			env.Defer(func() { commands.add(env.Values[fleetKey{}].(*testFleet)) })
+			return err
+		},
 		RequireExplicitExec: false,
 		UpdateScripts:       os.Getenv("UPDATE_SCRIPTS") != "",
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
