@@ -8,8 +8,10 @@ type Facts struct {
 	// applied.
 	NoSystemd bool `json:"no_systemd,omitempty"`
 	// Boot is what else makes things like lvsform's at boot; sorted.
-	Boot      []BootOwner `json:"boot,omitempty"`
-	Listeners []Listener  `json:"listeners,omitempty"` // sorted
+	Boot []BootOwner `json:"boot,omitempty"`
+	// Programs keep IPVS services of their own; sorted.
+	Programs  []string   `json:"programs,omitempty"`
+	Listeners []Listener `json:"listeners,omitempty"` // sorted
 	// Filters are the base chains of the host's packet filter (nftables, also
 	// where iptables made them) that can drop packets, but lvsform's own.
 	Filters []Filter `json:"filters,omitempty"`

@@ -18,6 +18,7 @@ func Read(traffic bool) (f state.Facts, err error) {
 	if !traffic {
 		return f, nil
 	}
+	f.Programs = Programs("/proc", "/")
 	if f.Listeners, err = Listeners(); err != nil {
 		return f, err
 	}

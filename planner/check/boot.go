@@ -88,3 +88,20 @@ func (w *world) tableAtBoot(m *machine, o state.BootOwner) {
 		return
 	}
 }
+
+// otherKeepers looks for programs that write the IPVS table of a director.
+func (w *world) otherKeepers() {
+	told := map[*machine]bool{}
+	for _, s := range w.services {
+		m := s.director
+		if m == nil || told[m] || len(m.facts.Programs) == 0 {
+			continue
+		}
+		told[m] = true
+		programs := strings.Join(m.facts.Programs, " and ")
+		w.report(finding{id: "LVS031", host: m.host.Name, object: s.resource.Path,
+			summary: fmt.Sprintf("%s keeps IPVS services on %s, too", programs, m.host.Name),
+			detail:  "It writes the same table of the kernel, and may change or delete what is declared here. Leave each virtual service to one of them.",
+			at:      []topology.Range{rangeOf(s.resource, "address", "fwmark")}})
+	}
+}

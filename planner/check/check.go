@@ -62,6 +62,7 @@ func Run(in Input) Result {
 		w.forwarding()
 		w.firewallsOff()
 		w.atBoot()
+		w.otherKeepers()
 	}
 	w.cutOff()
 	r := Result{Findings: w.findings(), Used: map[string]map[state.Key]bool{}}

@@ -423,6 +423,8 @@ route "gateway" {
 	"LVS030 an alias of lo has the VIP":                            {direct, "rs1", boot(state.BootOwner{File: "/etc/sysconfig/network-scripts/ifcfg-lo:0", Address: netip.MustParseAddr("192.0.2.100"), Device: "lo"}), []string{`LVS030 warning: ip = "192.0.2.100/32"`}},
 	"LVS030 the host's own address":                                {direct, "rs1", boot(state.BootOwner{File: "/etc/network/interfaces", Address: netip.MustParseAddr("192.0.2.11"), Device: "eth0"}), nil},
 	"LVS030 ipvsadm's service on the director":                     {direct, "dir1", boot(state.BootOwner{File: "/etc/rc3.d/S20ipvsadm"}), []string{`LVS030 warning: address = "192.0.2.100"`}},
+	"LVS031 keepalived beside a service":                           {direct, "dir1", facts(state.Facts{Programs: []string{"keepalived"}}), []string{`LVS031 warning: address = "192.0.2.100"`}},
+	"LVS031 keepalived on a real server":                           {direct, "rs1", facts(state.Facts{Programs: []string{"keepalived"}}), nil},
 	"LVS030 ipvsadm's service elsewhere":                           {direct, "rs1", boot(state.BootOwner{File: "/etc/rc3.d/S20ipvsadm"}), nil},
 	"LVS029 a router's route and forwarding":                       {ipv6, "rs1", with(router6, sysctl("net.ipv6.conf.eth0.accept_ra", "1")), []string{`LVS029 warning: settings = { "net.ipv6.conf.all.forwarding" = 1 }`}},
 	"LVS029 a router's route and accept_ra 2":                      {ipv6, "rs1", with(router6, sysctl("net.ipv6.conf.eth0.accept_ra", "2")), nil},

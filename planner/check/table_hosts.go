@@ -2,7 +2,7 @@ package check
 
 import "github.com/lvsform/lvsform/topology"
 
-// hostChecks are LVS015 to LVS030: services, hosts and what surrounds them.
+// hostChecks are LVS015 to LVS031: services, hosts and what surrounds them.
 func hostChecks() []Check {
 	return []Check{
 		{
@@ -99,6 +99,14 @@ func hostChecks() []Check {
 				"and comes back to them when the topology has gone. A VIP that the network tool gives a real server is there before arp_ignore is: for a moment the server answers for it.",
 			See: []string{"systemctl is-enabled ipvsadm", "grep -r PARAMETER /etc/sysctl.conf /etc/sysctl.d", "grep -rs VIP /etc/network/interfaces* /etc/sysconfig/network*"},
 			Fix: "Take the line out of the file that the finding names, or disable the service.",
+		},
+		{
+			ID: "LVS031", Severity: topology.Warning,
+			Title: "another program keeps IPVS services on the director",
+			Why: "keepalived with virtual_server blocks, ldirectord and kube-proxy in IPVS mode write the same table of the kernel. Each believes that it alone does: kube-proxy deletes services that it does not know, " +
+				"keepalived and ldirectord set weights of a service that both have back to their own, and delete it when they end.",
+			See: []string{"ps -e | grep -E 'keepalived|ldirectord|kube-proxy'", "grep -rn virtual_server /etc/keepalived", "ipvsadm -Ln"},
+			Fix: "Leave each virtual service to one of them: take it out of the other's configuration, or out of this one. For kube-proxy, exclude the VIPs (--ipvs-exclude-cidrs).",
 		},
 	}
 }
