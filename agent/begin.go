@@ -69,7 +69,7 @@ func (s *Server) begin(b wire.Begin, events *outbox) (*wire.Result, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := persist(s.Persistence, ledger, b); err != nil {
+	if err := s.persist(ledger, b); err != nil {
 		return nil, err
 	}
 	return t.run(ledger)

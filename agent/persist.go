@@ -16,17 +16,19 @@ type Persistence interface {
 }
 
 // persist sees to it before the first change that what a transaction makes will
-// survive a reboot, where any topology of the host wants that.
-func persist(p Persistence, l state.Ledger, b wire.Begin) error {
+// survive a reboot, where any topology of the host wants that: once in a session.
+func (s *Server) persist(l state.Ledger, b wire.Begin) error {
 	l.Members = maps.Clone(l.Members)
 	if l.Members == nil {
 		l.Members = map[string][]string{}
 	}
 	l.Members[b.Topology] = b.Members
-	if p == nil || !l.SetTransient(b.Topology, b.Transient).Lasting() {
+	if s.Persistence == nil || s.ensured || !l.SetTransient(b.Topology, b.Transient).Lasting() {
 		return nil
 	}
-	return p.Ensure()
+	err := s.Persistence.Ensure()
+	s.ensured = err == nil
+	return err
 }
 
 // Tidy removes the persistence of a host on which no topology persists, when no

@@ -45,7 +45,9 @@ type Server struct {
 	lock *lock
 	// untidy: a Begin may have left a persistence that nobody needs.
 	untidy bool
-	made   unconfirmed
+	// ensured: Persistence has been made sure of.
+	ensured bool
+	made    unconfirmed
 }
 
 // Serve speaks on r and w until EOF, which is no error. A request in hand is

@@ -248,6 +248,10 @@ func liveCommand(ts *testscript.TestScript, neg bool, args []string) {
 		n, err := strconv.Atoi(arg)
 		ts.Check(err)
 		h.kernel.FailAt(n)
+	case "facts":
+		var f state.Facts
+		ts.Check(json.Unmarshal([]byte(arg), &f))
+		h.kernel.SetFacts(f)
 	case "hold":
 		h.kernel.hold()
 	case "held":
