@@ -9,6 +9,7 @@ import (
 	"os/exec"
 	"os/signal"
 	"syscall"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -55,7 +56,7 @@ func (g *guarding) Wait()  { _ = g.cmd.Wait() }
 
 // guard watches over one transaction; see agent.Guard.
 func guard() error {
-	leaveGroup()
+	time.AfterFunc(lingers, leaveGroup)
 	unix.CloseOnExec(lockFD) // what the guard runs must not hold the lock on
 	var o agent.Order
 	if err := wire.Read(os.Stdin, &o); err != nil {
@@ -104,8 +105,13 @@ func signs() <-chan struct{} {
 	return out
 }
 
+// lingers is how old a guard becomes that has more to do than see a transaction
+// through that goes well.
+const lingers = time.Second
+
 // leaveGroup takes the process out of the session's control group: systemd-logind
-// may end all that is in it with the session. Where there is none it fails.
+// may end all that is in it with the session. Where there is none it fails. The
+// kernel lets nobody start a program meanwhile, for many milliseconds.
 func leaveGroup() {
 	for _, root := range []string{"/sys/fs/cgroup", "/sys/fs/cgroup/unified", "/sys/fs/cgroup/systemd"} {
 		_ = os.WriteFile(root+"/cgroup.procs", []byte("0"), 0)
