@@ -238,3 +238,36 @@ func TestARebootBeforeTheConfirmationComesUpOld(t *testing.T) {
 		t.Errorf("the service is %+v, want enabled, and its running left alone", now)
 	}
 }
+
+// A confirmation that comes when the time is just over is in time or too late,
+// and whoever sent it is told which.
+func TestAConfirmationRacesItsTimer(t *testing.T) {
+	const within = 10 * time.Millisecond
+	kept := 0
+	for i := range 60 {
+		h, k := guarded(t)
+		before := k.Objects()
+		s := h.dial()
+		s.lock()
+		if r, _ := s.ask(toConfirm("one", within)); r.Result == nil {
+			t.Fatalf("%+v", r)
+		}
+		other := h.dial()
+		time.Sleep(within * time.Duration(i) / 30) // the moment is what is tried
+		r, _ := other.ask(confirm("one"))
+		h.decided()
+		_, ledger := os.Stat(h.ledger())
+		old := diffOf(before, volatile(k.Objects(), before)) == ""
+		switch {
+		case r.Confirmed != nil:
+			if kept++; ledger != nil || old {
+				t.Errorf("confirmed: ledger %v, host as before: %v", ledger, old)
+			}
+		case r.Error == nil || r.Error.Code != wire.ErrorRolledBack || ledger == nil || !old:
+			t.Errorf("%+v: ledger %v, host as before: %v", r.Error, ledger, old)
+		}
+		other.close()
+		s.close()
+	}
+	t.Logf("%d of 60 in time", kept)
+}
