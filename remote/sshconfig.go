@@ -2,6 +2,7 @@ package remote
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -64,7 +65,7 @@ func newResolver(config string, log *slog.Logger) *resolver {
 
 // resolve returns a host's settings.
 func (r *resolver) resolve(ctx context.Context, q query) (settings, error) {
-	if err := checkHostName(q.Host); err != nil {
+	if err := cmp.Or(checkHostName(q.Host), checkUser(q.User)); err != nil {
 		return settings{}, err
 	}
 	if r.ssh == "" {
@@ -110,6 +111,16 @@ func checkHostName(host string) error {
 		if c < 0x20 || c == 0x7f {
 			return fmt.Errorf("%q is not a host name or address", host)
 		}
+	}
+	return nil
+}
+
+// checkUser refuses what a shell would not take for one word: the user may be
+// part of a ProxyCommand. Empty is none.
+func checkUser(user string) error {
+	bad := func(c rune) bool { return c <= 0x20 || c == 0x7f || strings.ContainsRune("'`\"$;&<>|(){}*?[]!#~", c) }
+	if strings.HasPrefix(user, "-") || strings.HasSuffix(user, `\`) || strings.ContainsFunc(user, bad) {
+		return fmt.Errorf("%q is not a user's name", user)
 	}
 	return nil
 }
