@@ -208,9 +208,13 @@ func badDevice(s string) string {
 		return fmt.Sprintf("it has %d characters, and the kernel takes %d", len(s), maxDeviceName)
 	case s == "." || s == "..":
 		return "the kernel refuses it"
+	case s[0] == '-':
+		return "programs would take it for an option"
 	}
 	for _, c := range s {
 		switch {
+		case strings.ContainsRune("*?[]\\", c):
+			return fmt.Sprintf("it holds %q, which stands for other names", c)
 		case c == '/':
 			return "it holds a slash"
 		case c == '%':
