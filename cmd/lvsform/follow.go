@@ -18,12 +18,12 @@ type follower struct {
 	progress progress
 
 	mu          sync.Mutex
-	total, done map[string]int            // changes by host
-	left        map[string]map[string]int // connections of what is drained, by host and change
+	total, done map[string]int               // changes by host
+	left        map[string]map[state.Key]int // connections of what is drained, by host
 }
 
 func newFollower(p *planner.Plan, bar progress) *follower {
-	f := &follower{progress: bar, total: map[string]int{}, done: map[string]int{}, left: map[string]map[string]int{}}
+	f := &follower{progress: bar, total: map[string]int{}, done: map[string]int{}, left: map[string]map[state.Key]int{}}
 	for _, c := range p.Changes {
 		f.total[c.Host]++
 	}
@@ -35,7 +35,6 @@ var _ apply.Observer = (*follower)(nil)
 func (f *follower) Started(host string, changes []planner.Change) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.left[host] = map[string]int{}
 	f.progress.set(host, fmt.Sprintf("%d of %d changes made", f.done[host], f.total[host]))
 }
 
@@ -49,6 +48,11 @@ func (f *follower) Done(c planner.Change) {
 	word := pastWords[c.Action]
 	if c.Drain > 0 {
 		word = "gets no new connections"
+	} else if n, drained := f.left[c.Host][c.Key()]; drained {
+		delete(f.left[c.Host], c.Key())
+		if n > 0 {
+			word += " with " + view.Count(n, "connection") + " open"
+		}
 	}
 	f.progress.note(c.Host, fmt.Sprintf("%s %s (%s)", c.Address(), word, changeTitle(c)))
 	f.progress.set(c.Host, fmt.Sprintf("%d of %d changes made", f.done[c.Host], f.total[c.Host]))
@@ -60,8 +64,11 @@ func (f *follower) Done(c planner.Change) {
 func (f *follower) Draining(c planner.Change, connections int) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	if f.left[c.Host] == nil {
+		f.left[c.Host] = map[state.Key]int{}
+	}
 	left := f.left[c.Host]
-	left[c.ID] = connections
+	left[c.Key()] = connections
 	what, sum := changeTitle(c), 0
 	if len(left) > 1 {
 		what = view.Count(len(left), "destination")
