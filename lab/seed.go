@@ -25,8 +25,8 @@ PrintLastLog no
 // A small shell: a large one costs each connection of an emulated host.
 const (
 	passwd = "root:x:0:0:root:/root:/bin/sh\nsshd:x:101:65534::/run/sshd:/usr/sbin/nologin\n" +
-		"systemd-network:x:102:102::/:/usr/sbin/nologin\nnobody:x:65534:65534::/:/usr/sbin/nologin\n"
-	group  = "root:x:0:\ntty:x:5:\nsystemd-network:x:102:\nsystemd-journal:x:103:\nnogroup:x:65534:\n"
+		"systemd-network:x:102:102::/:/usr/sbin/nologin\nmessagebus:x:104:104::/:/usr/sbin/nologin\nnobody:x:65534:65534::/:/usr/sbin/nologin\n"
+	group  = "root:x:0:\ntty:x:5:\nsystemd-network:x:102:\nsystemd-journal:x:103:\nmessagebus:x:104:\nnogroup:x:65534:\n"
 	shadow = "root:*:19000::::::\nsshd:!:19000::::::\nsystemd-network:!:19000::::::\nnobody:!:19000::::::\n"
 )
 
@@ -106,12 +106,14 @@ type file struct {
 // seed is what a machine's disk begins with, by path.
 func seed(spec buildHost, authorized, machineID, program string) (map[string]file, error) {
 	files := map[string]file{
-		"etc/passwd":              {text: passwd},
-		"etc/group":               {text: group},
-		"etc/shadow":              {text: shadow, mode: 0o600},
-		"etc/hostname":            {text: spec.Name + "\n"},
-		"etc/hosts":               {text: "127.0.0.1 localhost\n::1 localhost\n"},
-		"etc/machine-id":          {text: machineID + "\n", mode: 0o444},
+		"etc/passwd":     {text: passwd},
+		"etc/group":      {text: group},
+		"etc/shadow":     {text: shadow, mode: 0o600},
+		"etc/hostname":   {text: spec.Name + "\n"},
+		"etc/hosts":      {text: "127.0.0.1 localhost\n::1 localhost\n"},
+		"etc/machine-id": {text: machineID + "\n", mode: 0o444},
+		// networkd asks the kernel for wireless NICs, which loads a large module.
+		"etc/modprobe.d/lab.conf": {text: "alias net-pf-16-proto-16-family-nl80211 off\n"},
 		"etc/nsswitch.conf":       {text: "passwd: files\ngroup: files\nshadow: files\nhosts: files\n"},
 		"etc/ssh/sshd_config":     {text: sshdConfig},
 		"etc/ssh/host_key":        {text: spec.HostKey, mode: 0o600},
@@ -124,7 +126,7 @@ func seed(spec buildHost, authorized, machineID, program string) (map[string]fil
 		"etc/systemd/system/lvsform-lab.service":      {text: labUnit},
 		"etc/systemd/system/default.target":           {target: "/usr/lib/systemd/system/multi-user.target"},
 	}
-	for _, dir := range []string{"etc/sysctl.d", "etc/modules-load.d", "etc/modprobe.d", "etc/init.d", "root", "var/lib/systemd", "var/log", "usr/local/libexec"} {
+	for _, dir := range []string{"etc/sysctl.d", "etc/modules-load.d", "etc/init.d", "root", "var/lib/systemd", "var/log", "usr/local/libexec"} {
 		files[dir] = file{mode: 0o040755}
 	}
 	for unit, by := range map[string]string{
