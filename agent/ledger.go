@@ -219,5 +219,5 @@ func forget(l state.Ledger, topology string) (state.Ledger, error) {
 	}
 	l.Members = maps.Clone(l.Members)
 	delete(l.Members, topology)
-	return l.SetTransient(topology, false), nil
+	return l.SetTransient(topology, false).SetModules(topology, nil), nil
 }

@@ -186,25 +186,27 @@ func (r *Restorer) restore(k txn.Kernel, ledger state.Ledger) (restore.Report, e
 	marker := filepath.Join(cmp.Or(r.LockDir, DefaultLockDir), BootName)
 	_, err := os.Lstat(marker)
 	boot := errors.Is(err, fs.ErrNotExist)
-	var wanted state.Objects
+	task := restore.Task{Vain: map[state.Change]error{}}
+	if !boot {
+		task.Loose = restore.Loose(ledger)
+	}
 	for _, o := range restore.Wanted(ledger) {
 		if boot || restore.Watched(o) || r.owed[o.Key()] {
-			wanted = append(wanted, o)
+			task.Wanted = append(task.Wanted, o)
 		}
 	}
-	again := map[state.Change]error{}
 	for c, v := range r.vain {
 		if time.Since(v.at) < vainTry {
-			again[c] = v.err
+			task.Vain[c] = v.err
 		}
 	}
-	report, err := restore.Run(k, wanted, again)
+	report, err := restore.Run(k, task)
 	if err != nil {
 		return report, err
 	}
 	owed, tried := map[state.Key]bool{}, map[state.Change]vain{}
 	for _, left := range report.Left {
-		if v := r.vain[left.Vain]; again[left.Vain] != nil {
+		if v := r.vain[left.Vain]; task.Vain[left.Vain] != nil {
 			tried[left.Vain] = v
 		} else if left.Vain != (state.Change{}) {
 			tried[left.Vain] = vain{left.Err, time.Now()}

@@ -132,6 +132,7 @@ func (b *builder) host(h *topology.Host) {
 	hp.missingModules(live.MissingModules)
 	hp.vanishedMembers(live.Ledger)
 	hp.plan()
+	out.Modules = want.modules()
 	out.Query = b.hosts[h.Name].query(b.checked[h.Name])
 	out.Observed = scope(live, b.hosts[h.Name], b.plan.Topology)
 	b.plan.Hosts = append(b.plan.Hosts, out)
@@ -214,7 +215,7 @@ func (hp *hostPlanner) declared(key state.Key, w *want) {
 	}
 	if key.Kind != state.KindModule {
 		c.Claim = &state.ClaimChange{Before: state.Boxed{Object: live}, Claim: state.Claim{
-			Topology: hp.b.plan.Topology, Addresses: w.addresses, Value: state.Boxed{Object: object}, Sensitive: c.Sensitive}}
+			Topology: hp.b.plan.Topology, Addresses: w.addresses, Value: state.Boxed{Object: object}, Sensitive: c.Sensitive, Loose: w.loose()}}
 	}
 	if key.Kind == state.KindDestination && !hp.b.managed[w.server] {
 		c.Hazards = append(c.Hazards, HazardUnverified)
@@ -235,12 +236,13 @@ func (hp *hostPlanner) loadedOtherwise(want, live state.Object, w *want) {
 		"A module takes its parameters only when it is loaded, and lvsform unloads none: it takes them when the host boots the next time.")
 }
 
-// renamed notes that other addresses than before declare an object.
+// renamed notes that other addresses than before declare an object, or that
+// they have changed their mind about what they leave to others.
 func (hp *hostPlanner) renamed(claim state.Claim, w *want) {
-	if slices.Equal(claim.Addresses, w.addresses) {
+	if slices.Equal(claim.Addresses, w.addresses) && claim.Loose == w.loose() {
 		return
 	}
-	claim.Addresses = w.addresses
+	claim.Addresses, claim.Loose = w.addresses, w.loose()
 	if hp.b.plan.Renamed == nil {
 		hp.b.plan.Renamed = map[string][]state.ClaimChange{}
 	}

@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/lvsform/lvsform/state"
 	"github.com/lvsform/lvsform/topology"
 )
 
@@ -42,6 +43,17 @@ func (b *builder) persist() {
 				"or write persist = false to say that it may go.",
 		})
 	}
+}
+
+// modules are the kernel modules that a host needs, sorted by name.
+func (d desired) modules() (out []state.Module) {
+	for _, w := range d {
+		if m, ok := w.object.(state.Module); ok {
+			out = append(out, m)
+		}
+	}
+	slices.SortFunc(out, func(a, b state.Module) int { return strings.Compare(a.Name, b.Name) })
+	return out
 }
 
 func plural(n int, one, many string) string {

@@ -62,3 +62,30 @@ func TestHostsThatForgetAreNamed(t *testing.T) {
 		})
 	}
 }
+
+func TestAHostsModulesAreInThePlan(t *testing.T) {
+	top := webDR("rs1")
+	live := map[string]planner.Live{"dir1": bare("172.18.20.126"), "rs1": bare("172.18.20.11")}
+	p := planner.Build(planner.Input{Topology: top, Live: live})
+	if diff := cmp.Diff([]state.Module{{Name: "ip_vs"}, {Name: "ip_vs_wlc"}}, p.Host("dir1").Modules); diff != "" {
+		t.Error(diff)
+	}
+	if p := planner.Build(planner.Input{Topology: top, Live: live, Destroy: true}); len(p.Host("dir1").Modules)+len(p.Host("rs1").Modules) > 0 {
+		t.Errorf("after a destroy: %v", p.Host("dir1").Modules)
+	}
+}
+
+func TestAClaimSaysWhatItLeavesToOthers(t *testing.T) {
+	top := webDR("rs1")
+	for _, r := range top.Resources {
+		if r.Path == "address.vip" {
+			r.IgnoreChanges = []string{"label"}
+		}
+	}
+	p := planner.Build(planner.Input{Topology: top, Live: map[string]planner.Live{"dir1": bare("172.18.20.126"), "rs1": bare("172.18.20.11")}})
+	for _, c := range p.Changes {
+		if c.Claim != nil && c.Claim.Claim.Loose != (c.Address() == "address.vip") {
+			t.Errorf("%s: loose is %v", c.ID, c.Claim.Claim.Loose)
+		}
+	}
+}

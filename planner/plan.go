@@ -55,6 +55,8 @@ type Host struct {
 	// Facts are further live objects that the checks rest on.
 	Facts state.Objects `json:"facts,omitempty"`
 	Query Names         `json:"query"` // what to observe for Observed and Facts
+	// Modules are those that the topology needs there, sorted by name.
+	Modules []state.Module `json:"modules,omitempty"`
 }
 
 // Action is what happens to an object; the words are Terraform's.

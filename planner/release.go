@@ -304,6 +304,11 @@ func stateAttributes(name string) []string {
 	return []string{name}
 }
 
+// loose tells whether any attribute is left to others.
+func (w *want) loose() bool {
+	return slices.ContainsFunc(w.resources, func(r *topology.Resource) bool { return len(r.IgnoreChanges) > 0 })
+}
+
 // ignoring returns the object with the attributes that its resources ignore taken
 // from another.
 func (w *want) ignoring(object, from state.Object) state.Object {

@@ -21,6 +21,9 @@ type Ledger struct {
 	// Transient are the topologies whose objects are not put back after a
 	// reboot; sorted.
 	Transient []string `json:"transient,omitempty"`
+	// Modules are those that a topology needs, by topology; sorted by name. They
+	// are claimed by nobody, for they are never unloaded, and loaded at boot.
+	Modules map[string][]Module `json:"modules,omitempty"`
 	// Last are the tokens of the newest transactions that wrote the ledger, the
 	// last one first.
 	Last    []string `json:"last,omitempty"`
@@ -48,6 +51,9 @@ type Claim struct {
 	// Draining: Value has the weight 0 for a drain alone, because the topology
 	// is about to delete the destination or to change its way of forwarding.
 	Draining bool `json:"draining,omitempty"`
+	// Loose: the configuration leaves attributes of the object to others, so
+	// that a restoration leaves it alone where it is live.
+	Loose bool `json:"loose,omitempty"`
 }
 
 // Key is the key of the claimed object.
@@ -60,6 +66,23 @@ func (e Entry) Claim(topology string) (Claim, bool) {
 		return Claim{}, false
 	}
 	return e.Claims[i], true
+}
+
+// SetModules returns the ledger with the modules that a topology needs; l stays
+// as it is.
+func (l Ledger) SetModules(topology string, modules []Module) Ledger {
+	l.Modules = maps.Clone(l.Modules)
+	delete(l.Modules, topology)
+	if len(modules) > 0 {
+		if l.Modules == nil {
+			l.Modules = map[string][]Module{}
+		}
+		l.Modules[topology] = modules
+	}
+	if len(l.Modules) == 0 {
+		l.Modules = nil
+	}
+	return l
 }
 
 // Persists tells whether what a topology has claimed is put back after a reboot.
@@ -135,7 +158,7 @@ func (l Ledger) Update(changes []ClaimChange) Ledger {
 		e.Claims = claims
 		entries[key] = e
 	}
-	out := Ledger{Version: LedgerVersion, Members: l.Members, Transient: l.Transient, Last: l.Last}
+	out := Ledger{Version: LedgerVersion, Members: l.Members, Transient: l.Transient, Modules: l.Modules, Last: l.Last}
 	for _, e := range entries {
 		if len(e.Claims) > 0 {
 			out.Entries = append(out.Entries, e)
@@ -151,6 +174,7 @@ type ledgerJSON struct {
 	Version    int                   `json:"version"`
 	Members    map[string][]string   `json:"members,omitempty"`
 	Transient  []string              `json:"transient,omitempty"`
+	Modules    map[string][]Module   `json:"modules,omitempty"`
 	Last       []string              `json:"last,omitempty"`
 	Before     Objects               `json:"before"`
 	Topologies map[string]claimsJSON `json:"topologies"`
@@ -160,11 +184,13 @@ type claimsJSON struct {
 	Values    Objects             `json:"values"`
 	Addresses map[string][]string `json:"addresses"` // by Key.String
 	Sensitive map[string][]string `json:"sensitive,omitempty"`
+	Draining  []string            `json:"draining,omitempty"` // by Key.String
+	Loose     []string            `json:"loose,omitempty"`    // by Key.String
 }
 
 // MarshalJSON writes the claims topology by topology.
 func (l Ledger) MarshalJSON() ([]byte, error) {
-	j := ledgerJSON{Version: l.Version, Members: l.Members, Transient: l.Transient, Last: l.Last, Before: Objects{}, Topologies: map[string]claimsJSON{}}
+	j := ledgerJSON{Version: l.Version, Members: l.Members, Transient: l.Transient, Modules: l.Modules, Last: l.Last, Before: Objects{}, Topologies: map[string]claimsJSON{}}
 	for _, e := range l.Entries {
 		if e.Before.Object != nil {
 			j.Before = append(j.Before, e.Before.Object)
@@ -179,6 +205,12 @@ func (l Ledger) MarshalJSON() ([]byte, error) {
 			t.Addresses[key] = c.Addresses
 			if len(c.Sensitive) > 0 {
 				t.Sensitive[key] = c.Sensitive
+			}
+			if c.Draining {
+				t.Draining = append(t.Draining, key)
+			}
+			if c.Loose {
+				t.Loose = append(t.Loose, key)
 			}
 			j.Topologies[c.Topology] = t
 		}
@@ -196,9 +228,11 @@ func (l *Ledger) UnmarshalJSON(b []byte) error {
 	entries := map[Key]*Entry{}
 	for _, name := range slices.Sorted(maps.Keys(j.Topologies)) {
 		t := j.Topologies[name]
+		draining, loose := setOf(t.Draining), setOf(t.Loose)
 		for _, value := range t.Values {
 			key := value.Key()
-			addresses := t.Addresses[key.String()]
+			text := key.String()
+			addresses := t.Addresses[text]
 			if len(addresses) == 0 {
 				return fmt.Errorf("state: ledger: the claim of %q on %s has no address", name, key)
 			}
@@ -208,13 +242,21 @@ func (l *Ledger) UnmarshalJSON(b []byte) error {
 				entries[key] = e
 			}
 			e.Claims = append(e.Claims, Claim{Topology: name, Addresses: addresses, Value: Boxed{value},
-				Sensitive: t.Sensitive[key.String()]})
+				Sensitive: t.Sensitive[text], Draining: draining[text], Loose: loose[text]})
 		}
 	}
-	*l = Ledger{Version: j.Version, Members: j.Members, Transient: j.Transient, Last: j.Last}
+	*l = Ledger{Version: j.Version, Members: j.Members, Transient: j.Transient, Modules: j.Modules, Last: j.Last}
 	for _, e := range entries {
 		l.Entries = append(l.Entries, *e)
 	}
 	sortByKey(l.Entries)
 	return nil
+}
+
+func setOf(list []string) map[string]bool {
+	set := make(map[string]bool, len(list))
+	for _, s := range list {
+		set[s] = true
+	}
+	return set
 }

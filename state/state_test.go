@@ -260,3 +260,26 @@ func TestTopologiesPersistUnlessTheLedgerSaysOtherwise(t *testing.T) {
 		t.Error(diff)
 	}
 }
+
+func TestALedgerKeepsWhatClaimsAndTopologiesSay(t *testing.T) {
+	by := func(name string, draining, loose bool) state.ClaimChange {
+		return state.ClaimChange{Claim: state.Claim{Topology: "web", Addresses: []string{"sysctl.x"}, Draining: draining, Loose: loose,
+			Value: state.Boxed{Object: state.Sysctl{Name: name, Value: "1"}}}}
+	}
+	want := state.Ledger{Members: map[string][]string{"web": {"a"}}}.Update([]state.ClaimChange{
+		by("a", false, false), by("b", true, false), by("c", false, true)}).SetModules("web", []state.Module{{Name: "ip_vs", Parameters: "x=1"}})
+	b, err := json.Marshal(want)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got state.Ledger
+	if err := json.Unmarshal(b, &got); err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Error(diff)
+	}
+	if left := got.SetModules("web", nil).Modules; left != nil {
+		t.Errorf("modules %v are left", left)
+	}
+}

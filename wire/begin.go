@@ -16,9 +16,10 @@ type beginJSON struct {
 	Topology string   `json:"topology"`
 	Members  []string `json:"members"`
 
-	Transient bool          `json:"transient,omitempty"`
-	Token     string        `json:"token,omitempty"`
-	Confirm   time.Duration `json:"confirm,omitempty"` // in ns
+	Transient bool           `json:"transient,omitempty"`
+	Modules   []state.Module `json:"modules,omitempty"`
+	Token     string         `json:"token,omitempty"`
+	Confirm   time.Duration  `json:"confirm,omitempty"` // in ns
 
 	Before state.Objects `json:"before"` // of the changes
 	After  state.Objects `json:"after"`
@@ -36,12 +37,14 @@ type stepJSON struct {
 	Claim     string   `json:"claim,omitempty"`  // record or drop
 	Addresses []string `json:"addresses,omitempty"`
 	Sensitive []string `json:"sensitive,omitempty"`
+	Draining  bool     `json:"draining,omitempty"`
+	Loose     bool     `json:"loose,omitempty"`
 	Announce  bool     `json:"announce,omitempty"`
 }
 
 // MarshalJSON refuses two steps on one object, and claims of another topology.
 func (b Begin) MarshalJSON() ([]byte, error) {
-	j := beginJSON{Topology: b.Topology, Members: b.Members, Transient: b.Transient, Token: b.Token, Confirm: b.Confirm, Steps: make([]stepJSON, 0, len(b.Steps))}
+	j := beginJSON{Topology: b.Topology, Members: b.Members, Transient: b.Transient, Modules: b.Modules, Token: b.Token, Confirm: b.Confirm, Steps: make([]stepJSON, 0, len(b.Steps))}
 	for _, s := range b.Steps {
 		if err := j.add(s); err != nil {
 			return nil, err
@@ -65,7 +68,7 @@ func (j *beginJSON) add(s Step) error {
 			return fmt.Errorf("wire: step %s: claim of topology %q without a value, or in a transaction of %q", s.ID, c.Claim.Topology, j.Topology)
 		}
 		out.Claim, out.Key, out.Addresses = "record", value.Key().String(), c.Claim.Addresses
-		out.Sensitive = c.Claim.Sensitive
+		out.Sensitive, out.Draining, out.Loose = c.Claim.Sensitive, c.Claim.Draining, c.Claim.Loose
 		if c.Drop {
 			out.Claim = "drop"
 		}
@@ -96,7 +99,7 @@ func (b *Begin) UnmarshalJSON(raw []byte) error {
 		return err
 	}
 	sides := j.byKey()
-	*b = Begin{Topology: j.Topology, Members: j.Members, Transient: j.Transient, Token: j.Token, Confirm: j.Confirm, Steps: make([]Step, 0, len(j.Steps))}
+	*b = Begin{Topology: j.Topology, Members: j.Members, Transient: j.Transient, Modules: j.Modules, Token: j.Token, Confirm: j.Confirm, Steps: make([]Step, 0, len(j.Steps))}
 	for _, s := range j.Steps {
 		x, ok := sides[s.Key]
 		if !ok {
@@ -152,7 +155,8 @@ func (x *sides) step(s stepJSON, topology string) (Step, error) {
 			return out, fmt.Errorf("wire: step %s: a claim without a value or an address", s.ID)
 		}
 		out.Claim = &state.ClaimChange{Drop: s.Claim == "drop",
-			Claim: state.Claim{Topology: topology, Addresses: s.Addresses, Value: state.Boxed{Object: value}, Sensitive: s.Sensitive}}
+			Claim: state.Claim{Topology: topology, Addresses: s.Addresses, Value: state.Boxed{Object: value}, Sensitive: s.Sensitive,
+				Draining: s.Draining, Loose: s.Loose}}
 		if !out.Claim.Drop {
 			out.Claim.Before = state.Boxed{Object: x.before}
 			if x.found != nil {

@@ -28,6 +28,11 @@ func secret(c *state.ClaimChange) *state.ClaimChange {
 	return c
 }
 
+func flagged(c *state.ClaimChange, draining, loose bool) *state.ClaimChange {
+	c.Claim.Draining, c.Claim.Loose = draining, loose
+	return c
+}
+
 func TestEveryFormOfStepSurvivesTheWay(t *testing.T) {
 	for name, step := range map[string]wire.Step{
 		"create":             {Change: &state.Change{After: sysctl("1")}, Claim: record(sysctl("1"), nil), Announce: true},
@@ -37,12 +42,14 @@ func TestEveryFormOfStepSurvivesTheWay(t *testing.T) {
 		"forget":             {Claim: drop(sysctl("1"))},
 		"delete":             {Change: &state.Change{Before: sysctl("1")}, Claim: drop(sysctl("1"))},
 		"restore":            {Change: &state.Change{Before: sysctl("1"), After: sysctl("0")}, Claim: drop(sysctl("1"))},
+		"draining":           {Claim: flagged(record(sysctl("1"), nil), true, false)},
+		"loose":              {Claim: flagged(record(sysctl("1"), nil), false, true)},
 		"sensitive":          {Claim: secret(record(sysctl("1"), nil))},
 		"without any claim":  {Change: &state.Change{Before: sysctl("1")}},
 		"drop of the target": {Change: &state.Change{Before: sysctl("1"), After: sysctl("0")}, Claim: drop(sysctl("0"))},
 	} {
 		step.ID = name
-		want := wire.Begin{Topology: "web", Members: []string{"x"}, Transient: true, Steps: []wire.Step{step}}
+		want := wire.Begin{Topology: "web", Members: []string{"x"}, Transient: true, Modules: []state.Module{{Name: "ip_vs", Parameters: "conn_tab_bits=16"}}, Steps: []wire.Step{step}}
 		b, err := json.Marshal(want)
 		if err != nil {
 			t.Fatal(err)

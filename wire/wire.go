@@ -112,6 +112,9 @@ type Begin struct {
 	// Transient: what the topology makes is not put back after a reboot;
 	// recorded in the ledger.
 	Transient bool
+	// Modules are those that the topology needs on the host, sorted by name;
+	// recorded in the ledger.
+	Modules []state.Module
 	// Token names the transaction; no two have the same.
 	Token string
 	// Confirm is how long made changes wait for their confirmation; 0 keeps

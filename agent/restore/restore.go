@@ -3,6 +3,7 @@ package restore
 
 import (
 	"cmp"
+	"maps"
 	"slices"
 	"strings"
 
@@ -13,7 +14,7 @@ import (
 // order in which they are made. Packages are never installed by a restoration,
 // and services are started by the host's own init system: both are left out.
 func Wanted(l state.Ledger) state.Objects {
-	var out state.Objects
+	out := modules(l)
 	for _, e := range l.Entries {
 		switch e.Key().Kind {
 		case state.KindPackage, state.KindUnit:
@@ -36,6 +37,35 @@ func Wanted(l state.Ledger) state.Objects {
 	}
 	slices.SortStableFunc(out, func(a, b state.Object) int { return cmp.Compare(rank(a), rank(b)) })
 	return byService(out)
+}
+
+// Loose are the claimed objects with attributes that the configuration leaves to
+// others: what an operator did to them is kept until the next boot.
+func Loose(l state.Ledger) map[state.Key]bool {
+	out := map[state.Key]bool{}
+	for _, e := range l.Entries {
+		if slices.ContainsFunc(e.Claims, func(c state.Claim) bool { return c.Loose && l.Persists(c.Topology) }) {
+			out[e.Key()] = true
+		}
+	}
+	return out
+}
+
+// modules are those of the topologies that persist, each once. Where two want a
+// module with parameters the first by name has its way, as it had at its load.
+func modules(l state.Ledger) (out state.Objects) {
+	found := map[string]state.Module{}
+	for _, topology := range slices.Sorted(maps.Keys(l.Modules)) {
+		for _, m := range l.Modules[topology] {
+			if have, ok := found[m.Name]; l.Persists(topology) && (!ok || have.Parameters == "") {
+				found[m.Name] = m
+			}
+		}
+	}
+	for _, name := range slices.Sorted(maps.Keys(found)) {
+		out = append(out, found[name])
+	}
+	return out
 }
 
 // byService puts every destination behind its service, so that the two are

@@ -77,12 +77,41 @@ func TestOnlyTopologiesThatPersistAreWanted(t *testing.T) {
 	}
 }
 
+func TestModulesOfTopologiesThatPersistAreWanted(t *testing.T) {
+	l := ledger().SetModules("web", []state.Module{{Name: "ip_vs"}, {Name: "ip_vs_wlc"}}).
+		SetModules("mail", []state.Module{{Name: "ip_vs", Parameters: "conn_tab_bits=16"}, {Name: "ip_vs_ftp"}})
+	if diff := cmp.Diff(state.Objects{state.Module{Name: "ip_vs", Parameters: "conn_tab_bits=16"}, state.Module{Name: "ip_vs_ftp"},
+		state.Module{Name: "ip_vs_wlc"}}, restore.Wanted(l)); diff != "" {
+		t.Error(diff)
+	}
+	if diff := cmp.Diff(state.Objects{state.Module{Name: "ip_vs"}, state.Module{Name: "ip_vs_wlc"}},
+		restore.Wanted(l.SetTransient("mail", true))); diff != "" {
+		t.Error(diff)
+	}
+}
+
+func TestWhatTheConfigurationLeavesToOthersIsOnlyMadeWhereItIsGone(t *testing.T) {
+	k := agenttest.NewKernel(agenttest.Host()...)
+	by, wanted := claim("web", tunnel), tunnel
+	by.Claim.Loose = true
+	l := state.Ledger{}.Update([]state.ClaimChange{by})
+	task := restore.Task{Wanted: restore.Wanted(l), Loose: restore.Loose(l)}
+	if report, err := restore.Run(k, task); err != nil || len(report.Made) != 1 {
+		t.Fatalf("%+v, %v", report, err)
+	}
+	wanted.Up, wanted.MTU = state.Some(false), state.Some(1500)
+	k.Set(wanted) // somebody sets it down
+	if report, err := restore.Run(k, task); err != nil || len(report.Made)+len(report.Left) != 0 {
+		t.Fatalf("%+v, %v", report, err)
+	}
+}
+
 func same(a, b state.Object) bool { return a == b }
 
 // run restores and returns what was made and what is left, in words.
 func run(t *testing.T, k *agenttest.Kernel, objects ...state.Object) (made, left []string) {
 	t.Helper()
-	report, err := restore.Run(k, restore.Wanted(ledger(objects...)), nil)
+	report, err := restore.Run(k, restore.Task{Wanted: restore.Wanted(ledger(objects...))})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -143,7 +172,7 @@ func TestARealServerIsSilentBeforeItHasTheVIP(t *testing.T) {
 	silent := sysctl("net.ipv4.conf.all.arp_ignore", "1")
 	k.Set(sysctl("net.ipv4.conf.all.arp_ignore", "0"))
 	refused := refusing{k, silent.Key()}
-	report, err := restore.Run(refused, restore.Wanted(ledger(silent, onLo)), nil)
+	report, err := restore.Run(refused, restore.Task{Wanted: restore.Wanted(ledger(silent, onLo))})
 	if err != nil || len(report.Made) != 0 || len(report.Left) != 2 {
 		t.Fatalf("%+v, %v", report, err)
 	}
@@ -250,12 +279,12 @@ func (s *stubborn) Apply(changes []state.Change) (int, error) {
 func TestWhatIsInVainIsNotTriedForEver(t *testing.T) {
 	k := &stubborn{Kernel: agenttest.NewKernel(agenttest.Host()...)}
 	wanted := restore.Wanted(ledger(state.Link{Name: "eth0", MTU: state.Some(9000)}, onNIC))
-	first, err := restore.Run(k, wanted, nil)
+	first, err := restore.Run(k, restore.Task{Wanted: wanted})
 	if err != nil || len(first.Left) != 1 || len(first.Made) != 1 || k.tries == 0 {
 		t.Fatalf("%+v, %v", first, err)
 	}
 	tries := k.tries
-	second, err := restore.Run(k, wanted, map[state.Change]error{first.Left[0].Vain: first.Left[0].Err})
+	second, err := restore.Run(k, restore.Task{Wanted: wanted, Vain: map[state.Change]error{first.Left[0].Vain: first.Left[0].Err}})
 	if err != nil || len(second.Left) != 1 || second.Left[0].Err != first.Left[0].Err || k.tries != tries {
 		t.Errorf("%+v, %v, %d more tries", second, err, k.tries-tries)
 	}

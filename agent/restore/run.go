@@ -38,14 +38,22 @@ var (
 	errWaits    = errors.New("it waits for the arp_ignore and arp_announce that are claimed: without them the host would answer for it")
 )
 
-// Run puts back what is not live of the wanted objects, which are in the order
-// of Wanted. Objects do not depend on each other further than the kernel makes
+// Task is what a restoration is to do.
+type Task struct {
+	Wanted state.Objects // in the order of the function Wanted
+	// Loose are objects that are left as they are where they are live.
+	Loose map[state.Key]bool
+	// Vain are changes that came to nothing before, and are not tried again: each
+	// try would change the network, and be the reason of the next.
+	Vain map[state.Change]error
+}
+
+// Run puts back what is not live of the wanted objects. Objects do not depend on each other further than the kernel makes
 // them: what fails is left, and the rest is made. Nothing else is touched: what
-// a change takes along is put back with it. Changes that were in vain before are
-// not tried again: each try would change the network, and be the reason of the
-// next. An error says that the host cannot be read.
-func Run(k txn.Kernel, wanted state.Objects, vain map[state.Change]error) (Report, error) {
-	r := run{kernel: k, wanted: wanted, query: queryOf(wanted), errs: map[state.Key]error{}, vain: vain}
+// a change takes along is put back with it. An error says that the host cannot
+// be read.
+func Run(k txn.Kernel, t Task) (Report, error) {
+	r := run{Task: t, kernel: k, query: queryOf(t.Wanted), errs: map[state.Key]error{}}
 	var last []state.Change
 	for range passes {
 		todo, err := r.missing()
@@ -58,8 +66,8 @@ func Run(k txn.Kernel, wanted state.Objects, vain map[state.Change]error) (Repor
 		last = todo
 		r.errs = map[state.Key]error{}
 		r.apply(slices.DeleteFunc(slices.Clone(todo), func(c state.Change) bool {
-			r.errs[c.Key()] = r.vain[c]
-			return r.vain[c] != nil
+			r.errs[c.Key()] = r.Vain[c]
+			return r.Vain[c] != nil
 		}))
 	}
 	left, err := r.missing()
@@ -84,11 +92,10 @@ func Run(k txn.Kernel, wanted state.Objects, vain map[state.Change]error) (Repor
 
 // run is one restoration under way.
 type run struct {
+	Task
 	kernel txn.Kernel
-	wanted state.Objects
 	query  txn.Query
 	errs   map[state.Key]error // of the last try
-	vain   map[state.Change]error
 	report Report
 }
 
@@ -118,11 +125,12 @@ func (r *run) missing() ([]state.Change, error) {
 	}
 	live := host.Objects.ByKey()
 	var out []state.Change
-	for _, want := range r.wanted {
+	for _, want := range r.Wanted {
 		have := live[want.Key()]
 		switch {
 		case have == nil:
 			out = append(out, state.Change{After: want})
+		case r.Loose[want.Key()]:
 		case rank(want) == 0: // a module keeps the parameters that it was loaded with
 		case want.Resolve(have) != have:
 			out = append(out, state.Change{Before: have, After: want.Resolve(have)})
@@ -234,7 +242,7 @@ func (r *run) transaction(c state.Change) error {
 // announces tells whether neighbours are told of an address: those that a
 // director has on its NICs.
 func (r *run) announces(a state.Address) bool {
-	return a.Device != "lo" && slices.ContainsFunc(r.wanted, func(o state.Object) bool {
+	return a.Device != "lo" && slices.ContainsFunc(r.Wanted, func(o state.Object) bool {
 		switch o := o.(type) {
 		case state.Service:
 			return o.Address == a.IP.Addr()

@@ -275,7 +275,7 @@ func (r *run) record(ledger state.Ledger, b wire.Begin) state.Ledger {
 	}
 	if b.Topology != "" {
 		after.Members[b.Topology] = b.Members
-		after = after.SetTransient(b.Topology, b.Transient)
+		after = after.SetTransient(b.Topology, b.Transient).SetModules(b.Topology, b.Modules)
 	}
 	return after
 }

@@ -25,7 +25,8 @@ type remoteHost struct {
 	fleet     *fleet
 	topology  string
 	transient bool
-	members   []string // of the topology
+	modules   []state.Module // that it needs on the host
+	members   []string       // of the topology
 	within    time.Duration
 	now       context.Context // ends when the run must end at once
 
@@ -38,7 +39,7 @@ type remoteHost struct {
 func (f *fleet) hosts(now context.Context, p *planner.Plan, members []string, within time.Duration) map[string]*remoteHost {
 	out := map[string]*remoteHost{}
 	for _, m := range f.connected() {
-		out[m.name] = &remoteHost{machine: m, fleet: f, topology: p.Topology, transient: p.Transient, members: members, within: within, now: now, proven: true}
+		out[m.name] = &remoteHost{machine: m, fleet: f, topology: p.Topology, transient: p.Transient, modules: p.Host(m.name).Modules, members: members, within: within, now: now, proven: true}
 	}
 	return out
 }
@@ -51,7 +52,7 @@ func (h *remoteHost) Apply(ctx context.Context, changes []planner.Change, done f
 	if err := h.reconnect(ctx); err != nil {
 		return err
 	}
-	begin := wire.Begin{Topology: h.topology, Transient: h.transient, Members: h.members, Token: newToken(), Confirm: h.within, Steps: steps(changes)}
+	begin := wire.Begin{Topology: h.topology, Transient: h.transient, Modules: h.modules, Members: h.members, Token: newToken(), Confirm: h.within, Steps: steps(changes)}
 	if err := h.transact(ctx, begin, done); err != nil {
 		return fmt.Errorf("%s: %w", h.name, applyError(err, secrets(changes)))
 	}

@@ -18,8 +18,8 @@ type presence struct {
 	members []string
 	// leaving are the hosts where the topology's last claim goes.
 	leaving map[string]bool
-	// outdated are the hosts whose ledger names other members, or has another
-	// mind about persistence, and that the plan does not change.
+	// outdated are the hosts whose ledger names other members or modules, or
+	// has another mind about persistence, and that the plan does not change.
 	outdated map[string]bool
 }
 
@@ -62,7 +62,8 @@ func newPresence(p *planner.Plan, live map[string]planner.Live) presence {
 	slices.Sort(out.members)
 	for host, l := range live {
 		recorded, ok := l.Ledger.Members[p.Topology]
-		out.outdated[host] = ok && !changed[host] && (!slices.Equal(recorded, out.members) || l.Ledger.Persists(p.Topology) == p.Transient)
+		out.outdated[host] = ok && !changed[host] && (!slices.Equal(recorded, out.members) ||
+			l.Ledger.Persists(p.Topology) == p.Transient || !slices.Equal(l.Ledger.Modules[p.Topology], p.Host(host).Modules))
 	}
 	return out
 }
@@ -88,7 +89,7 @@ func (r *applyRun) settle(f *fleet, p *planner.Plan, in presence, report *apply.
 		case leaves:
 			_, err = f.session(m.name).Leave(r.c.now, p.Topology)
 		default:
-			_, err = f.session(m.name).Begin(r.c.now, wire.Begin{Topology: p.Topology, Transient: p.Transient, Members: in.members,
+			_, err = f.session(m.name).Begin(r.c.now, wire.Begin{Topology: p.Topology, Transient: p.Transient, Modules: p.Host(m.name).Modules, Members: in.members,
 				Steps: renames(p.Renamed[m.name])}, nil)
 		}
 		if err != nil {
