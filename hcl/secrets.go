@@ -53,6 +53,9 @@ func (r *reporter) sortedWords() []string {
 	return words
 }
 
+// Blot takes the configuration's sensitive values out of a text about it.
+func (c *Config) Blot(text string) string { return blot(text, c.l.r.sortedWords()) }
+
 // blot takes the words out of a text, and the beginnings of words where the text
 // was cut.
 func blot(s string, words []string) string {

@@ -238,6 +238,14 @@ func TestNoOutputHoldsASecret(t *testing.T) {
 	f.stdin = lines
 	try("console", 1, "console")
 	f.stdin = ""
+	values := filepath.Join(f.dir, "lvsform.vars.hcl")
+	if err := os.WriteFile(values, []byte("secret=\"kanarie\\\"7 \\\\$é\"\n  number =  31337\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	try("a difference of formats", 2, "fmt", "--check", "--diff")
+	if err := os.Remove(values); err != nil {
+		t.Fatal(err)
+	}
 	try("destroy", 0, "destroy", "-v", "--auto-approve")
 	f.onlyIn(t, "p.plan")
 }

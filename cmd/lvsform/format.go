@@ -84,7 +84,7 @@ func (c *cli) formatted(file string, src, out []byte, f fmtFlags) error {
 	c.print(func(w io.Writer) {
 		fmt.Fprintln(w, file)
 		if f.diff {
-			fmt.Fprint(w, unifiedDiff(file, string(src), string(out)))
+			fmt.Fprint(w, c.sourceDiff(file, src, out))
 		}
 	})
 	if f.check {
@@ -104,11 +104,18 @@ func (c *cli) formatStdin(f fmtFlags) error {
 	}
 	switch {
 	case f.diff:
-		c.print(func(w io.Writer) { fmt.Fprint(w, unifiedDiff("<stdin>", string(src), string(out))) })
+		c.print(func(w io.Writer) { fmt.Fprint(w, c.sourceDiff("<stdin>", src, out)) })
 	case !f.check:
 		c.print(func(w io.Writer) { w.Write(out) }) //nolint:errcheck // to memory
 	}
 	return formatResult(!bytes.Equal(src, out), false, f)
+}
+
+// sourceDiff is a difference of configuration files without the values that the
+// configuration beside them says are sensitive.
+func (c *cli) sourceDiff(file string, src, out []byte) string {
+	config, _ := hcl.LoadConfig(hcl.Options{Dir: filepath.Dir(file), Environ: c.environ, Version: buildVersion()}) // with mistakes in it too
+	return config.Blot(unifiedDiff(file, string(src), string(out)))
 }
 
 // formatFiles lists the native configuration files that the arguments name.
