@@ -28,6 +28,7 @@ type scene struct {
 	t   *testing.T
 	dir string
 	lab *lab.Lab
+	ssh string // the ssh_config in place of the lab's own; "": that
 }
 
 // cliTime bounds one command; the hosts are emulated.
@@ -106,7 +107,7 @@ func (s *scene) other(config string) *scene {
 }
 
 // in is the scene inside a subtest.
-func (s *scene) in(t *testing.T) *scene { return &scene{t: t, dir: s.dir, lab: s.lab} }
+func (s *scene) in(t *testing.T) *scene { return &scene{t: t, dir: s.dir, lab: s.lab, ssh: s.ssh} }
 
 // said is what a run of lvsform came to.
 type said struct {
@@ -120,10 +121,7 @@ func (s *scene) lvsform(args ...string) said {
 	s.t.Helper()
 	ctx, cancel := context.WithTimeout(s.t.Context(), cliTime)
 	defer cancel()
-	remote := []string{"--ssh-config", s.lab.SSHConfig(), "--timeout", "2m", "--parallelism", "8"}
-	cmd := exec.CommandContext(ctx, cliPath(), append(args, remote...)...)
-	cmd.Dir = s.dir
-	cmd.Env = append(os.Environ(), "NO_COLOR=1", "SSH_AUTH_SOCK=")
+	cmd := s.command(ctx, args...)
 	var out, errs bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &errs
 	err := cmd.Run()
@@ -131,6 +129,19 @@ func (s *scene) lvsform(args ...string) said {
 		s.t.Fatalf("lvsform %v: %v", args, err)
 	}
 	return said{out.String(), errs.String(), cmd.ProcessState.ExitCode()}
+}
+
+// command is lvsform on the scene's configuration and hosts.
+func (s *scene) command(ctx context.Context, args ...string) *exec.Cmd {
+	config := s.ssh
+	if config == "" {
+		config = s.lab.SSHConfig()
+	}
+	remote := []string{"--ssh-config", config, "--timeout", "2m", "--parallelism", "8"}
+	c := exec.CommandContext(ctx, cliPath(), append(args, remote...)...)
+	c.Dir = s.dir
+	c.Env = append(os.Environ(), "NO_COLOR=1", "SSH_AUTH_SOCK=")
+	return c
 }
 
 // must runs lvsform and expects an exit code.
