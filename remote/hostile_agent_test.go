@@ -202,3 +202,43 @@ func TestLogsHoldNoEscapes(t *testing.T) {
 	plain(t, hello.Hostname)
 	plain(t, strings.ReplaceAll(b.log.String(), "\n", ""))
 }
+
+// What an agent says of its changes goes together, or it is not known what they
+// are: it never is "nothing was changed".
+func TestAnAgentThatContradictsItselfIsNotBelieved(t *testing.T) {
+	step := func(id string) wire.Response { return wire.Response{Step: &wire.StepEvent{ID: id}} }
+	refusal := func(code wire.ErrorCode) wire.Response {
+		return wire.Response{Error: &wire.Error{Code: code, Message: attack}}
+	}
+	for name, c := range map[string]struct {
+		answers []wire.Response
+		says    string
+	}{
+		"done without a step":             {[]wire.Response{{Result: &wire.Result{}}}, "not reported 2"},
+		"done after half of them":         {[]wire.Response{step("a"), {Result: &wire.Result{}}}, "not reported 1"},
+		"a step, and nothing was changed": {[]wire.Response{step("a"), refusal(wire.ErrorFailed)}, "changed nothing"},
+		"a step, and it is stale":         {[]wire.Response{step("a"), refusal(wire.ErrorStale)}, "changed nothing"},
+		"a step, and it is locked":        {[]wire.Response{step("b"), refusal(wire.ErrorLocked)}, "changed nothing"},
+		"a step of somebody else":         {[]wire.Response{step("c")}, "not asked for"},
+		"a step twice":                    {[]wire.Response{step("a"), step("a")}, "done before"},
+		"a confirmation":                  {[]wire.Response{step("a"), step("b"), {Confirmed: &wire.Confirmed{}}}, "something else"},
+		"a lock":                          {[]wire.Response{{Locked: &wire.Locked{}}}, "something else"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			host := &sshtest.Host{Serve: scripted{answer: func(wire.Request) []wire.Response { return c.answers }}.Serve}
+			b := newBench(t, sshtest.Config{Exec: host.Exec}, nil)
+			ctx := patient(t)
+			s, err := b.dialer.Connect(ctx, b.target)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer s.Close()
+			_, err = s.Begin(ctx, wire.Begin{Topology: "web", Steps: []wire.Step{sysctlStep("a"), sysctlStep("b")}}, nil)
+			var fault *AgentError
+			if !errors.As(err, &fault) || fault.Fault != FaultProtocol || !strings.Contains(err.Error(), c.says) {
+				t.Fatalf("want a fault that says %q, got %v", c.says, err)
+			}
+			plain(t, err.Error())
+		})
+	}
+}

@@ -98,10 +98,23 @@ func (s *Session) Begin(ctx context.Context, b wire.Begin, onStep func(wire.Step
 	if err == nil && r.Result == nil {
 		err = s.unexpected("begin")
 	}
-	if err != nil {
+	if err = contradiction(err, len(b.Steps)-len(asked), len(asked)); err != nil {
 		return wire.Result{}, err
 	}
 	return *r.Result, nil
+}
+
+// contradiction is the error of an answer to begin that does not go with the
+// steps reported before it: of neither is it known what was changed.
+func contradiction(err error, reported, missing int) error {
+	var answer *wire.Error
+	switch {
+	case err == nil && missing > 0:
+		return faultf(FaultProtocol, "the agent says that all is done, and has not reported %d of the steps", missing)
+	case errors.As(err, &answer) && reported > 0 && answer.Code != wire.ErrorRolledBack && answer.Code != wire.ErrorBroken:
+		return faultf(FaultProtocol, "the agent reports %d steps, and then that it has changed nothing: %s", reported, answer.Message)
+	}
+	return err
 }
 
 // Confirm keeps the changes of a transaction that another session began.
