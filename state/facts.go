@@ -7,7 +7,7 @@ type Facts struct {
 	// NoSystemd: nothing on the host can put back after a reboot what was
 	// applied.
 	NoSystemd bool `json:"no_systemd,omitempty"`
-	// Boot is what else makes things like lvsform's at boot; sorted.
+	// Boot is what else makes things like lvsform's at boot.
 	Boot []BootOwner `json:"boot,omitempty"`
 	// Programs keep IPVS services of their own; sorted.
 	Programs  []string   `json:"programs,omitempty"`

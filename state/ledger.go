@@ -1,7 +1,6 @@
 package state
 
 import (
-	"cmp"
 	"encoding/json"
 	"fmt"
 	"maps"
@@ -152,8 +151,11 @@ func (l Ledger) Update(changes []ClaimChange) Ledger {
 			}
 		}
 		if !c.Drop {
-			claims = append(claims, c.Claim)
-			slices.SortFunc(claims, func(a, b Claim) int { return cmp.Compare(a.Topology, b.Topology) })
+			i := 0
+			for i < len(claims) && claims[i].Topology < c.Claim.Topology {
+				i++
+			}
+			claims = slices.Insert(claims, i, c.Claim)
 		}
 		e.Claims = claims
 		entries[key] = e

@@ -3,7 +3,6 @@
 package facts
 
 import (
-	"cmp"
 	"io"
 	"net/netip"
 	"os"
@@ -26,6 +25,41 @@ const (
 // cannot be read is left out.
 func Boot(root string) []state.BootOwner {
 	var out []state.BootOwner
+	// In the order of the files' names.
+	for _, source := range []struct {
+		pattern string
+		parse   func(text string) []state.BootOwner
+	}{
+		{"etc/network/interfaces", interfaces},
+		{"etc/network/interfaces.d/*", interfaces},
+		{"etc/sysconfig/network-scripts/ifcfg-*", ifcfg},
+		{"etc/sysconfig/network/ifcfg-*", ifcfg},
+		{"etc/sysctl.conf", sysctls},
+		{"etc/sysctl.d/*.conf", sysctls},
+	} {
+		for _, file := range glob(root, source.pattern) {
+			out = append(out, read(root, file, source.parse)...)
+		}
+	}
+	return append(out[:min(len(out), bootOwners)], tables(root)...)
+}
+
+func read(root, file string, parse func(text string) []state.BootOwner) []state.BootOwner {
+	if to, _ := os.Readlink(filepath.Join("/", root, file)); filepath.Base(to) == "sysctl.conf" {
+		return nil // Debian's second name for it
+	}
+	out := parse(text(root, file))
+	for i := range out {
+		out[i].File = file
+		if name, ok := strings.CutPrefix(filepath.Base(file), "ifcfg-"); ok && out[i].Device == "" {
+			out[i].Device, _, _ = strings.Cut(name, ":")
+		}
+	}
+	return out
+}
+
+// tables are what has an IPVS table restored.
+func tables(root string) (out []state.BootOwner) {
 	if found := glob(root, "etc/systemd/system/*.wants/ipvsadm.service"); len(found) > 0 {
 		out = append(out, state.BootOwner{File: found[0]})
 	}
@@ -33,27 +67,7 @@ func Boot(root string) []state.BootOwner {
 	if found := glob(root, "etc/rc[2-5].d/S??ipvsadm"); len(found) > 0 && slices.Contains(lines(text(root, "etc/default/ipvsadm")), `AUTO="true"`) {
 		out = append(out, state.BootOwner{File: found[0]})
 	}
-	read := func(parse func(text string) []state.BootOwner, patterns ...string) {
-		for _, pattern := range patterns {
-			for _, file := range glob(root, pattern) {
-				if to, _ := os.Readlink(filepath.Join("/", root, file)); filepath.Base(to) == "sysctl.conf" {
-					continue // Debian's second name for it
-				}
-				for _, o := range parse(text(root, file)) {
-					o.File = file
-					if name, ok := strings.CutPrefix(filepath.Base(file), "ifcfg-"); ok && o.Device == "" {
-						o.Device, _, _ = strings.Cut(name, ":")
-					}
-					out = append(out, o)
-				}
-			}
-		}
-	}
-	read(sysctls, "etc/sysctl.conf", "etc/sysctl.d/*.conf")
-	read(ifcfg, "etc/sysconfig/network-scripts/ifcfg-*", "etc/sysconfig/network/ifcfg-*")
-	read(interfaces, "etc/network/interfaces", "etc/network/interfaces.d/*")
-	slices.SortStableFunc(out, func(a, b state.BootOwner) int { return cmp.Compare(a.File, b.File) })
-	return out[:min(len(out), bootOwners)]
+	return out
 }
 
 // glob lists files by their names on the host.

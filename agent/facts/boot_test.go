@@ -42,7 +42,6 @@ func TestOtherOwnersAtBootAreFound(t *testing.T) {
 	want := []state.BootOwner{
 		{File: "/etc/network/interfaces", Address: ip("192.0.2.9"), Device: "lo"},
 		{File: "/etc/network/interfaces", Address: ip("192.0.2.10"), Device: "eth0"},
-		{File: "/etc/rc3.d/S20ipvsadm"},
 		{File: "/etc/sysconfig/network-scripts/ifcfg-lo:0", Address: ip("192.0.2.7"), Device: "lo"},
 		{File: "/etc/sysconfig/network/ifcfg-eth0", Address: ip("192.0.2.8"), Device: "eth0"},
 		{File: "/etc/sysctl.conf", Sysctl: "net.ipv4.ip_forward", Value: "0"},
@@ -50,6 +49,7 @@ func TestOtherOwnersAtBootAreFound(t *testing.T) {
 		{File: "/etc/sysctl.d/99-lvs.conf", Sysctl: "net.ipv4.conf.*.arp_ignore", Value: "8"},
 		{File: "/etc/sysctl.d/99-lvs.conf", Sysctl: "net.ipv4.ip_local_port_range", Value: "1024 65000"},
 		{File: "/etc/systemd/system/multi-user.target.wants/ipvsadm.service"},
+		{File: "/etc/rc3.d/S20ipvsadm"},
 	}
 	if diff := cmp.Diff(want, Boot(root), cmpopts.EquateComparable(netip.Addr{})); diff != "" {
 		t.Error(diff)
