@@ -8,20 +8,18 @@ import (
 func TestOfAFightOneAttemptInTwoSecondsIsLeft(t *testing.T) {
 	var p pace
 	now := time.Now()
-	var got []time.Duration
-	for range 7 {
-		now = now.Add(p.gap(0))
-		p.lost(now)
-		got = append(got, p.gap(0))
-	}
-	want := []time.Duration{100, 200, 400, 800, 1600, 2000, 2000}
-	for i := range want {
-		if got[i] != want[i]*time.Millisecond {
-			t.Fatalf("the gaps are %v", got)
+	for _, want := range []time.Duration{100, 200, 400, 800, 1600, 2000, 2000} {
+		next := p.after(now, now, true)
+		if got := next.Sub(now); got != want*time.Millisecond {
+			t.Fatalf("the gap is %v, want %v ms", got, int(want))
 		}
+		now = next
 	}
-	p.lost(now.Add(calm + 1))
-	if p.gap(0) != quiet || p.gap(50*time.Millisecond) != 500*time.Millisecond || p.gap(time.Hour) != longest {
-		t.Errorf("after a calm: %v, on a host that is slow to read: %v, %v", p.gap(0), p.gap(50*time.Millisecond), p.gap(time.Hour))
+	now = now.Add(calm + 1)
+	if got := p.after(now, now, true).Sub(now); got != quiet {
+		t.Errorf("after a calm the gap is %v", got)
+	}
+	if got := p.after(now.Add(-time.Minute), now, false).Sub(now); got != time.Minute {
+		t.Errorf("after a round of a minute the gap is %v", got)
 	}
 }

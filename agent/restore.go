@@ -49,8 +49,8 @@ type vain struct {
 const (
 	never    = -1
 	quiet    = 100 * time.Millisecond // from a change to the round
-	longest  = 2 * time.Second        // the same, in a fight over the same things
-	calm     = 10 * time.Second       // without a loss: no fight
+	longest  = 2 * time.Second        // between rounds in a fight over the same things
+	calm     = 3 * time.Second        // without a loss: no fight
 	lockTry  = time.Second            // between two tries to take the host's lock
 	errorTry = 10 * time.Second       // after a round that could not be made
 	vainTry  = 30 * time.Second       // between two tries of what came to nothing
@@ -70,17 +70,14 @@ func (r *Restorer) Run(ctx context.Context) error {
 	var pace pace
 	for first := true; ; first = false {
 		began := time.Now()
-		made, again, err := r.round()
+		lost, again, err := r.round()
 		if err != nil {
 			return err
 		}
 		if first {
 			r.Ready()
 		}
-		if made > 0 {
-			pace.lost(time.Now())
-		}
-		switch open := next(ctx, changed, pace.gap(time.Since(began)), again); {
+		switch open := next(ctx, changed, pace.after(began, time.Now(), lost > 0), again); {
 		case ctx.Err() != nil:
 			return nil
 		case !open:
@@ -89,28 +86,27 @@ func (r *Restorer) Run(ctx context.Context) error {
 	}
 }
 
-// pace keeps rounds apart: nobody is fought at full speed.
+// pace keeps rounds apart: nobody is fought at full speed, and a host that costs
+// much to read, for it has very many routes, is read less often.
 type pace struct {
 	delay time.Duration
 	last  time.Time // when something had been lost
 }
 
-func (p *pace) lost(now time.Time) {
-	if now.Sub(p.last) > calm {
-		p.delay = 0
+// after is when the next round may begin.
+func (p *pace) after(began, ended time.Time, lost bool) time.Time {
+	if lost {
+		if ended.Sub(p.last) > calm {
+			p.delay = 0
+		}
+		p.delay, p.last = min(max(2*p.delay, quiet), longest), ended
 	}
-	p.delay, p.last = min(max(2*p.delay, quiet), longest), now
+	return ended.Add(max(p.delay, ended.Sub(began)))
 }
 
-// gap is the time from a change to the next round. A host with very many routes
-// costs more to read, and is read less often.
-func (p *pace) gap(took time.Duration) time.Duration {
-	return min(max(p.delay, quiet, 10*took), longest)
-}
-
-// next waits for a change, or for the time again unless it is never, and for
-// the gap after it.
-func next(ctx context.Context, changed <-chan struct{}, gap, again time.Duration) (open bool) {
+// next waits for a change and a little longer, to a time at least, or for the
+// time again unless it is never.
+func next(ctx context.Context, changed <-chan struct{}, least time.Time, again time.Duration) (open bool) {
 	var retry <-chan time.Time
 	if again != never {
 		timer := time.NewTimer(again)
@@ -124,7 +120,7 @@ func next(ctx context.Context, changed <-chan struct{}, gap, again time.Duration
 		return true
 	case _, open = <-changed:
 	}
-	timer := time.NewTimer(gap)
+	timer := time.NewTimer(max(quiet, time.Until(least)))
 	defer timer.Stop()
 	select {
 	case <-ctx.Done():

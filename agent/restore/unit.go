@@ -61,6 +61,9 @@ func (u Unit) file() string            { return u.path("etc/systemd/system/" + U
 func (u Unit) booted() bool            { return exists(u.path("run/systemd/system")) && u.systemctl() != "" }
 func (u Unit) systemctl() string       { return u.System.Find("systemctl") }
 
+// placed tells whether the agent is in a directory of its own, where it stays.
+func (u Unit) placed() bool { return filepath.Base(filepath.Dir(u.Executable)) == "lvsform" }
+
 // stable is the name by which the unit finds the agent, whatever its version.
 func (u Unit) stable() string { return filepath.Join(filepath.Dir(u.Executable), "agent") }
 
@@ -70,10 +73,11 @@ func exists(path string) bool {
 }
 
 // Ensure makes the host run the restoration with this agent, now and at every
-// boot, and removes agents of other versions. A host without systemd is left as
-// it is. What is as it should be is not touched.
+// boot, and removes agents of other versions. A host without systemd, and one on
+// which the agent was only tried, is left as it is. What is as it should be is
+// not touched.
 func (u Unit) Ensure() error {
-	if !u.booted() {
+	if !u.booted() || !u.placed() {
 		return nil
 	}
 	if err := u.ensure(); err != nil {

@@ -147,7 +147,10 @@ func TestTheUnitComesGoesOnWithANewAgentAndGoes(t *testing.T) {
 
 func TestAUnitThatSomebodyMaskedIsAnError(t *testing.T) {
 	in := systemdtest.Boot(t, "")
-	dir := t.TempDir()
+	dir := filepath.Join(t.TempDir(), "lvsform")
+	if err := os.Mkdir(dir, 0o700); err != nil {
+		t.Fatal(err)
+	}
 	u := restore.Unit{System: in, Executable: install(t, dir, "1")}
 	ask(t, in, "ln", "-s", "/dev/null", "/etc/systemd/system/lvsform-restore.service")
 	if err := u.Ensure(); err == nil || !strings.Contains(err.Error(), "persist = false") || !strings.Contains(err.Error(), "masked") {
