@@ -141,12 +141,14 @@ func (r *Restorer) round() (made int, again time.Duration, err error) {
 	defer closed()
 	s := &Server{Kernel: k, StateDir: r.StateDir, LockDir: r.LockDir}
 	// Looked at before the lock: on a host that has nothing there is nothing to
-	// do, and a damaged ledger is not touched.
-	if _, err := readLedger(s.stateDir()); err != nil {
-		return 0, never, fmt.Errorf("%w: %w", ErrLedger, err)
-	}
+	// do, and with a damaged ledger nobody's run is taken back.
 	if !there(s.stateDir(), ledgerName) && !there(s.stateDir(), journalName) {
 		return 0, never, nil
+	}
+	if there(s.stateDir(), journalName) {
+		if _, err := readLedger(s.stateDir()); err != nil {
+			return 0, never, fmt.Errorf("%w: %w", ErrLedger, err)
+		}
 	}
 	locked, err := s.takeLock(wire.Lock{Owner: RestoreOwner})
 	if held := (*wire.Error)(nil); errors.As(err, &held) && held.Code == wire.ErrorLocked {

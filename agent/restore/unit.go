@@ -46,6 +46,7 @@ RestartSec=5
 # A ledger that cannot be read is not better the next time.
 RestartPreventExitStatus=3
 TimeoutStartSec=120
+SyslogIdentifier=lvsform-restore
 ProtectHome=yes
 MemoryDenyWriteExecute=yes
 
