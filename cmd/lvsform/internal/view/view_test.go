@@ -390,3 +390,16 @@ To go on, run:
 		})
 	}
 }
+
+func TestHostsThatForgetAreOneLine(t *testing.T) {
+	p := plan(change("a", planner.Create, nil, addr, "address.vip"), change("b", planner.Create, nil, addr, "address.vip"))
+	p.Fleeting = []string{"a", "b"}
+	want := "What is applied on a, b will not survive a reboot there: systemd would put it back, and does not run."
+	var markdown strings.Builder
+	view.Markdown(&markdown, p, nil)
+	for name, got := range map[string]string{"the plan": text(p), "the comment": markdown.String()} {
+		if strings.Count(got, want) != 1 || strings.Count(got, "reboot") != 1 {
+			t.Errorf("%s says %s", name, got)
+		}
+	}
+}
