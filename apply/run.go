@@ -142,7 +142,7 @@ func (r *run) transaction(ctx context.Context, changes []planner.Change) {
 	for _, c := range changes {
 		if r.status[c.ID] == Done && !errors.Is(err, ErrBroken) {
 			r.status[c.ID] = RolledBack
-		} else if r.status[c.ID] != Done {
+		} else { // what of a broken transaction was kept nobody knows
 			r.status[c.ID] = Failed
 		}
 	}

@@ -359,6 +359,7 @@ func outcomeCode(o view.Outcome) int {
 		written = written || errors.Is(h.Err, apply.ErrBroken)
 		rolledBack = rolledBack || errors.Is(h.Err, apply.ErrRolledBack)
 		stale = stale || errors.Is(h.Err, apply.ErrStale)
+		incomplete = incomplete || h.Err != nil
 	}
 	switch {
 	case rolledBack:

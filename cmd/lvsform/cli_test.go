@@ -34,6 +34,7 @@ func TestExitCodeTellsTheTruth(t *testing.T) {
 		"rolled back":                          {[]apply.Status{apply.Failed}, wrapped(apply.ErrRolledBack), false, exitRolledBack},
 		"rolled back, others done":             {[]apply.Status{apply.Done, apply.RolledBack}, wrapped(apply.ErrRolledBack), false, exitRolledBack},
 		"left in between":                      {[]apply.Status{apply.Failed}, wrapped(apply.ErrBroken), false, exitPartly},
+		"left in between after every step":     {[]apply.Status{apply.Done, apply.Done}, wrapped(apply.ErrBroken), false, exitPartly},
 		"done, with a host that was not there": {[]apply.Status{apply.Done}, nil, true, exitPartly},
 	} {
 		t.Run(name, func(t *testing.T) {

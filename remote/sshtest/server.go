@@ -149,6 +149,9 @@ func (s *Server) writeFiles(t testing.TB) {
 	s.ChangeHostKey(s.config.HostKey)
 }
 
+// Signer is the host key that the server began with.
+func (s *Server) Signer() ssh.Signer { return s.config.HostKey }
+
 // ChangeHostKey gives the connections that come from now on another host key.
 func (s *Server) ChangeHostKey(key ssh.Signer) {
 	offer := &ssh.ServerConfig{PublicKeyCallback: func(c ssh.ConnMetadata, key ssh.PublicKey) (*ssh.Permissions, error) {
