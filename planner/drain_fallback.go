@@ -76,7 +76,7 @@ func withFlag(flags, flag string) string {
 
 func (b *builder) serviceClaim(w *want, s state.Service) *state.ClaimChange {
 	return &state.ClaimChange{Claim: state.Claim{Topology: b.plan.Topology, Addresses: w.addresses,
-		Value: state.Boxed{Object: s}, Sensitive: sensitive(w)}}
+		Value: state.Boxed{Object: s}, Sensitive: sensitive(w), Loose: w.loose()}}
 }
 
 // drainedService is a declared service with a destination that is drained.
