@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"slices"
+	"sync/atomic"
 	"time"
 
 	"github.com/lvsform/lvsform/agent/txn"
@@ -81,8 +82,9 @@ type transaction struct {
 	records
 	wire.Begin
 	events  *outbox
-	journal *os.File // locked; nil where there is nothing to take back
-	guard   Guarding // nil: none has started
+	journal *os.File                 // locked; nil where there is nothing to take back
+	guard   atomic.Pointer[Guarding] // nil: none has started
+	kept    bool                     // the guard stays when the Begin is answered
 }
 
 func (t *transaction) run(ledger state.Ledger) (*wire.Result, error) {
@@ -96,8 +98,10 @@ func (t *transaction) run(ledger state.Ledger) (*wire.Result, error) {
 		return nil, err // the guard, or the next run, tries to take it back
 	case t.journal == nil:
 	case err == nil && t.Confirm > 0:
-		t.Server.made = unconfirmed{x.Token, t.guard}
-		t.guard = nil
+		t.Server.made, t.kept = unconfirmed{token: x.Token}, true
+		if g := t.guard.Load(); g != nil {
+			t.Server.made.guard = *g
+		}
 		return &wire.Result{Unconfirmed: true}, nil
 	case t.stands():
 		if ended := t.end(); err == nil {
@@ -118,11 +122,20 @@ func (t *transaction) prepare(p txn.Pending) (err error) {
 	if t.Confirm <= 0 || t.StartGuard == nil {
 		return nil
 	}
-	t.guard, err = t.StartGuard(Order{StateDir: t.dir, Token: p.Token, Confirm: t.Confirm, Agent: os.Getpid()}, t.lock.file)
-	if err != nil {
-		return errors.Join(fmt.Errorf("start the guard: %w", err), t.end())
+	g, err := t.StartGuard(Order{StateDir: t.dir, Token: p.Token, Confirm: t.Confirm, Agent: os.Getpid()}, t.lock.file)
+	if err == nil {
+		t.guard.Store(&g)
+	} else {
+		err = errors.Join(fmt.Errorf("start the guard: %w", err), t.end())
 	}
-	return nil
+	return err
+}
+
+// alive is a sign of life for the guard.
+func (t *transaction) alive() {
+	if g := t.guard.Load(); g != nil {
+		(*g).Alive()
+	}
 }
 
 func (t *transaction) stands() bool { return t.journal == nil || t.records.stands(t.journal) }
@@ -137,9 +150,7 @@ func (t *transaction) record(l state.Ledger) error {
 }
 
 func (t *transaction) done(ids []string) {
-	if t.guard != nil {
-		t.guard.Alive()
-	}
+	t.alive()
 	steps := make([]any, 0, len(ids))
 	for _, id := range ids {
 		steps = append(steps, wire.Response{Step: &wire.StepEvent{ID: id}})
@@ -152,8 +163,10 @@ func (t *transaction) release() {
 	if t.journal != nil {
 		t.journal.Close()
 	}
-	left := unconfirmed{guard: t.guard}
-	left.relieve(t.records)
+	if g := t.guard.Load(); g != nil && !t.kept {
+		left := unconfirmed{guard: *g}
+		left.relieve(t.records)
+	}
 }
 
 // working sends signs of life during a transaction with packages or services,
@@ -175,9 +188,7 @@ func (t *transaction) working() (stop func()) {
 			case <-done:
 				return
 			case <-ticker.C:
-				if t.guard != nil {
-					t.guard.Alive()
-				}
+				t.alive()
 				_ = t.events.send(wire.Response{Working: &wire.Working{}}) // whoever has gone away hears nothing
 			}
 		}
