@@ -35,6 +35,7 @@ func answering(h *testHost, change func(*wire.Response)) sshtest.Serve {
 // Whatever an agent answers to an apply, what is shown holds no escapes, and the
 // exit code is the one that goes with the answer.
 func TestHostileAnswersToAnApply(t *testing.T) {
+	t.Parallel()
 	held := &wire.LockInfo{Owner: attack, Since: time.Date(9999, 1, 1, 0, 0, 0, 0, time.UTC)}
 	refusal := func(code wire.ErrorCode) *wire.Error {
 		return &wire.Error{Code: code, Step: attack, Message: attack, Lock: held}
@@ -105,6 +106,7 @@ func setRecovered(r *wire.Response, who *wire.LockInfo) {
 // A host that has another key when its changes are to be confirmed is not
 // spoken to: it takes them back, and says so once it is itself again.
 func TestChangesAreNotConfirmedToAnotherHostKey(t *testing.T) {
+	t.Parallel()
 	f := newFleet(t, breakConfig, map[string]string{"h1": "192.0.2.1/24,192.0.2.254"})
 	h := f.hosts["h1"]
 	before := dump(h.kernel.Objects())

@@ -145,6 +145,7 @@ func (b *broken) settled() error {
 // breaks or lvsform is killed: the host is as before or as after, its lock is
 // free, and the exit code says which.
 func TestARunThatBreaksAtAnyMessageLeavesOldOrNewAndSaysSo(t *testing.T) {
+	t.Parallel()
 	prepare := func(b *broken) *broken {
 		b.fleet, b.seen = newFleet(t, breakConfig, map[string]string{"h1": "192.0.2.1/24,192.0.2.254"}), map[string]int{}
 		b.host = b.fleet.hosts["h1"]

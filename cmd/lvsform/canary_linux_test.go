@@ -150,6 +150,7 @@ func leaks(text string) bool {
 
 // What is sensitive is in no output whatsoever, whatever goes wrong.
 func TestNoOutputHoldsASecret(t *testing.T) {
+	t.Parallel()
 	f := newFleet(t, canaryConfig, map[string]string{"dir1": "192.0.2.1/24,192.0.2.254", "rs1": "192.0.2.11/24,192.0.2.254"})
 	f.environ = []string{"LVSFORM_VAR_secret=" + canary, "LVSFORM_VAR_number=" + canaryNumber}
 	try := func(name string, want int, args ...string) {

@@ -68,6 +68,7 @@ func TestADamagedPlanFileIsRefused(t *testing.T) {
 // A plan file that somebody else made, with the right sum, is refused or shown
 // without its escapes.
 func TestAHostilePlanFileIsShownPlainly(t *testing.T) {
+	t.Parallel()
 	x, file := savedPlan(t)
 	body := file[bytes.IndexByte(file, '\n')+1:]
 	other := func(v any) []any {

@@ -330,6 +330,7 @@ func twist(t *testing.T, text []byte, other func(any) []any, use func(path strin
 // Whatever text of a host holds escapes, no output does; and what another host
 // is told stays the same.
 func TestHostileTextsReachNoOutput(t *testing.T) {
+	t.Parallel()
 	x := newHostile(t)
 	honest, before, err := x.plan(x.words)
 	if err != nil {
@@ -380,6 +381,7 @@ func mustJSON(t *testing.T, v any) string {
 
 // Values that no kernel has are refused, or planned with like any other.
 func TestHostileValuesDoNoHarm(t *testing.T) {
+	t.Parallel()
 	x := newHostile(t)
 	_, before, err := x.plan(x.words)
 	if err != nil {
