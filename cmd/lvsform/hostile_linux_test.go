@@ -184,6 +184,14 @@ func newHostile(t testing.TB) *hostile {
 		h.kernel.Set(state.Sysctl{Name: "net.ipv4.conf.all.arp_ignore", Value: "0"})
 		foreign := state.ServiceID{Protocol: "udp", Address: netip.MustParseAddr(h.address), Port: 53, Family: "ipv4"}
 		h.kernel.Set(state.Service{ServiceID: foreign, Scheduler: "rr", Netmask: 32})
+		h.kernel.SetFacts(state.Facts{
+			Boot: []state.BootOwner{{File: "/etc/sysctl.conf", Sysctl: "net.ipv4.conf.all.arp_ignore", Value: "0"},
+				{File: "/etc/network/interfaces", Address: netip.MustParseAddr("192.0.2.100"), Device: "lo"}, {File: "/etc/ipvsadm.rules"}},
+			Programs:  []string{"kube-proxy"},
+			Listeners: []state.Listener{{Protocol: "tcp", Address: netip.MustParseAddr("192.0.2.100"), Port: 80}},
+			Filters: []state.Filter{{Family: "inet", Table: "filter", Chain: "input", Hook: "input", Drops: true,
+				Verdicts: []state.Verdict{{Protocol: 6, Ports: [][2]uint16{{80, 80}}}}}},
+		})
 		x.words[m.name] = h.observe(t, wire.Observe{Sysctls: slices.Concat(m.query.Sysctls, m.query.Checked), Modules: m.query.Modules,
 			Packages: m.query.Packages, Units: m.query.Units, Facts: true})
 	}
