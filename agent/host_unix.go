@@ -56,12 +56,19 @@ type lock struct {
 	by   wire.LockInfo
 }
 
+// staleName is a held lock with the name of a process that has ended: its guard
+// holds it, or somebody who is about to write another name.
+type staleName struct{ held *wire.Error }
+
+func (s staleName) Error() string { return s.held.Error() }
+func (s staleName) Unwrap() error { return s.held }
+
 // patience is how long acquire waits for what holds the lock.
-func patience(held *wire.Error) time.Duration {
-	switch held.Lock.Owner {
-	case RestoreOwner:
+func patience(refusal error, held *wire.Error) time.Duration {
+	switch {
+	case held.Lock.Owner == RestoreOwner:
 		return 10 * time.Second
-	case nameless:
+	case held.Lock.Owner == nameless, errors.As(refusal, new(staleName)):
 		return time.Second // it is about to write its name, or to go
 	}
 	return 0
@@ -73,7 +80,7 @@ func acquire(dir string, who wire.LockInfo) (*lock, error) {
 	for began := time.Now(); ; time.Sleep(20 * time.Millisecond) {
 		l, err := tryAcquire(dir, who)
 		var held *wire.Error
-		if !errors.As(err, &held) || time.Since(began) >= patience(held) {
+		if !errors.As(err, &held) || time.Since(began) >= patience(err, held) {
 			return l, err
 		}
 	}
@@ -119,8 +126,14 @@ func current(f *os.File, path string) bool {
 	return err == nil && os.SameFile(open, named)
 }
 
+// holder is the content of the lock's file.
+type holder struct {
+	wire.LockInfo
+	PID int `json:"pid"`
+}
+
 func writeOwner(f *os.File, who wire.LockInfo) error {
-	body, err := json.Marshal(who)
+	body, err := json.Marshal(holder{who, os.Getpid()})
 	if err != nil {
 		return err
 	}
@@ -135,7 +148,7 @@ func writeOwner(f *os.File, who wire.LockInfo) error {
 const nameless = "another session"
 
 func lockedBy(f *os.File) error {
-	who := wire.LockInfo{}
+	who := holder{}
 	body := make([]byte, 4096)
 	n, _ := f.ReadAt(body, 0)
 	if json.Unmarshal(body[:n], &who) != nil || who.Owner == "" {
@@ -145,7 +158,11 @@ func lockedBy(f *os.File) error {
 	if !who.Since.IsZero() {
 		message += " since " + who.Since.Format("2006-01-02T15:04:05Z07:00")
 	}
-	return &wire.Error{Code: wire.ErrorLocked, Message: message, Lock: &who}
+	held := &wire.Error{Code: wire.ErrorLocked, Message: message, Lock: &who.LockInfo}
+	if who.PID > 0 && errors.Is(syscall.Kill(who.PID, 0), syscall.ESRCH) {
+		return staleName{held}
+	}
+	return held
 }
 
 // release lets go of the lock. A guard that has inherited it holds it on.
