@@ -25,6 +25,9 @@ type Restorer struct {
 	Watch    func() (changed <-chan struct{}, stop func(), err error)
 	StateDir string // "" is DefaultStateDir
 	LockDir  string // "" is DefaultLockDir
+	// Patrol is the time between two looks for a transaction that was cut off
+	// and that nobody is in charge of; 0 is half a minute.
+	Patrol time.Duration
 	// Ready hears once that the first round is over. A round does not wait for
 	// a run that holds the lock.
 	Ready func()
@@ -54,6 +57,8 @@ const (
 	lockTry  = time.Second            // between two tries to take the host's lock
 	errorTry = 10 * time.Second       // after a round that could not be made
 	vainTry  = 30 * time.Second       // between two tries of what came to nothing
+
+	journalTry = 30 * time.Second // between two looks for a journal
 )
 
 // ErrLedger is a ledger that cannot be read: nothing is done.
@@ -77,7 +82,7 @@ func (r *Restorer) Run(ctx context.Context) error {
 		if first {
 			r.Ready()
 		}
-		switch open := next(ctx, changed, pace.after(began, time.Now(), lost > 0), again); {
+		switch open := r.next(ctx, changed, pace.after(began, time.Now(), lost > 0), again); {
 		case ctx.Err() != nil:
 			return nil
 		case !open:
@@ -104,27 +109,33 @@ func (p *pace) after(began, ended time.Time, lost bool) time.Time {
 	return ended.Add(max(p.delay, ended.Sub(began)))
 }
 
-// next waits for a change and a little longer, to a time at least, or for the
-// time again unless it is never.
-func next(ctx context.Context, changed <-chan struct{}, least time.Time, again time.Duration) (open bool) {
+// next waits until a round is due: a little after a change and not before some
+// time, when the time again has passed unless it is never, or when a journal is
+// found, whose transaction may be nobody's any more.
+func (r *Restorer) next(ctx context.Context, changed <-chan struct{}, least time.Time, again time.Duration) (open bool) {
+	patrol := time.NewTicker(cmp.Or(r.Patrol, journalTry))
+	defer patrol.Stop()
 	var retry <-chan time.Time
 	if again != never {
-		timer := time.NewTimer(again)
-		defer timer.Stop()
-		retry = timer.C
+		retry = time.After(again)
+	}
+	for waiting := true; waiting; {
+		select {
+		case <-ctx.Done():
+			return true
+		case <-retry:
+			return true
+		case <-patrol.C:
+			if there(cmp.Or(r.StateDir, DefaultStateDir), journalName) {
+				return true
+			}
+		case _, open = <-changed:
+			waiting = false
+		}
 	}
 	select {
 	case <-ctx.Done():
-		return true
-	case <-retry:
-		return true
-	case _, open = <-changed:
-	}
-	timer := time.NewTimer(max(quiet, time.Until(least)))
-	defer timer.Stop()
-	select {
-	case <-ctx.Done():
-	case <-timer.C:
+	case <-time.After(max(quiet, time.Until(least))):
 	}
 	// What was told meanwhile is seen by the round that follows.
 	select {

@@ -38,10 +38,10 @@ func keep(t *testing.T, h *host) *keeper {
 	t.Helper()
 	k := &keeper{host: h, kernel: h.kernel.(*agenttest.Kernel), changed: make(chan struct{}, 1), ready: make(chan struct{}), ended: make(chan error, 1)}
 	r := agent.Restorer{
-		Kernel:   func() (txn.Kernel, func()) { return h.kernel, func() {} },
+		Kernel:   func() (txn.Kernel, func()) { return k.kernel, func() {} },
 		Watch:    func() (<-chan struct{}, func(), error) { return k.changed, func() {}, nil },
 		StateDir: filepath.Join(h.dir, "state"), LockDir: filepath.Join(h.dir, "run"),
-		Ready: func() { close(k.ready) },
+		Patrol: time.Millisecond, Ready: func() { close(k.ready) },
 		Log: func(line string) {
 			k.mu.Lock()
 			defer k.mu.Unlock()
@@ -185,6 +185,25 @@ func TestARunWaitsForARestoration(t *testing.T) {
 		t.Errorf("%+v", r.Error)
 	}
 	second.close()
+}
+
+func TestARunThatWasCutOffIsTakenBackWithoutAnybody(t *testing.T) {
+	h := newHost(t)
+	k := keep(t, h)
+	before := k.kernel.Objects()
+	if !h.killed(1, setUp()) {
+		t.Fatal("the agent was not killed")
+	}
+	until(t, "the end of the journal", func() bool {
+		_, err := os.Lstat(filepath.Join(h.dir, "state", "pending"))
+		return os.IsNotExist(err)
+	})
+	for _, c := range state.Diff(before, k.kernel.Objects()) {
+		if c.Key().Kind != state.KindModule {
+			t.Errorf("%v became %v", c.Before, c.After)
+		}
+	}
+	until(t, "word of it", func() bool { return strings.Contains(k.said(), "the run of me, which had been cut off, is taken back") })
 }
 
 func TestADamagedLedgerIsNotGuessedAt(t *testing.T) {
