@@ -153,6 +153,10 @@ func TestNoOutputHoldsASecret(t *testing.T) {
 	t.Parallel()
 	f := newFleet(t, canaryConfig, map[string]string{"dir1": "192.0.2.1/24,192.0.2.254", "rs1": "192.0.2.11/24,192.0.2.254"})
 	f.environ = []string{"LVSFORM_VAR_secret=" + canary, "LVSFORM_VAR_number=" + canaryNumber}
+	for _, h := range f.hosts {
+		h.kernel.SetFacts(state.Facts{Boot: []state.BootOwner{
+			{File: "/etc/sysctl.conf", Sysctl: "net.ipv4.ip_local_port_range", Value: bird + " in a file"}}})
+	}
 	try := func(name string, want int, args ...string) {
 		t.Helper()
 		code, stdout, stderr := f.run(args...)

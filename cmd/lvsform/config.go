@@ -17,12 +17,30 @@ import (
 // load reads the configuration of the working directory. With errors in it,
 // they are printed and the error is silent.
 func (c *cli) load() (*topology.Topology, topology.Diagnostics, error) {
-	t, diags := hcl.Load(hcl.Options{Dir: ".", Inputs: c.flags.inputs, Environ: c.environ, Version: buildVersion()})
+	config, diags := c.loadConfig()
 	if c.blocking(diags) {
 		c.fail(diags)
 		return nil, nil, silent(exitError)
 	}
-	return t, diags, nil
+	return config.Topology, diags, nil
+}
+
+func (c *cli) loadConfig() (*hcl.Config, topology.Diagnostics) {
+	config, diags := hcl.LoadConfig(hcl.Options{Dir: ".", Inputs: c.flags.inputs, Environ: c.environ, Version: buildVersion()})
+	c.blot = config.Blot
+	return config, diags
+}
+
+// planOf makes a plan whose findings show their sources and no secrets.
+func (c *cli) planOf(in planner.Input) *planner.Plan {
+	p := planner.Build(in)
+	for _, ds := range []topology.Diagnostics{p.Diagnostics, p.Checks} {
+		sources(ds)
+		for i := range ds {
+			ds[i].Summary, ds[i].Detail = c.blot(ds[i].Summary), c.blot(ds[i].Detail)
+		}
+	}
+	return p
 }
 
 // blocking tells whether findings stop the run.

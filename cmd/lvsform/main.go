@@ -66,7 +66,8 @@ type cli struct {
 	environ        []string
 	now            context.Context // ends when the run must end at once
 	flags          flags
-	streaming      sync.Mutex // one line of JSON at a time
+	blot           func(string) string // takes the configuration's secrets out of a text
+	streaming      sync.Mutex          // one line of JSON at a time
 	bar            atomic.Pointer[progress]
 }
 

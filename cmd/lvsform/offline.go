@@ -11,7 +11,6 @@ import (
 	"strings"
 
 	"github.com/lvsform/lvsform/cmd/lvsform/internal/view"
-	"github.com/lvsform/lvsform/hcl"
 	"github.com/lvsform/lvsform/planner"
 	"github.com/lvsform/lvsform/remote/agentbin"
 	"github.com/lvsform/lvsform/topology"
@@ -37,13 +36,12 @@ func (c *cli) validateCommand() *cobra.Command {
 }
 
 func (c *cli) validate() error {
-	t, ds := hcl.Load(hcl.Options{Dir: ".", Inputs: c.flags.inputs, Environ: c.environ, Version: buildVersion()})
+	config, ds := c.loadConfig()
+	t := config.Topology
 	if !ds.HasErrors() {
 		// What contradicts itself shows without a host, in the plan of hosts
 		// that cannot be read.
-		p := planner.Build(planner.Input{Topology: t, Version: buildVersion()})
-		sources(p.Diagnostics)
-		sources(p.Checks)
+		p := c.planOf(planner.Input{Topology: t, Version: buildVersion()})
 		ds = append(ds, findings(p)...)
 	}
 	valid := !c.blocking(ds)

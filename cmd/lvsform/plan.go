@@ -98,10 +98,8 @@ func (c *cli) read(ctx context.Context, t *topology.Topology, diags topology.Dia
 
 // build makes the plan, with the findings about the configuration in it.
 func (c *cli) build(t *topology.Topology, diags topology.Diagnostics, live map[string]planner.Live, errs map[string]error) *planner.Plan {
-	p := planner.Build(planner.Input{Topology: t, Live: live, Errors: errs, Version: buildVersion(),
+	p := c.planOf(planner.Input{Topology: t, Live: live, Errors: errs, Version: buildVersion(),
 		Destroy: c.flags.destroy, Target: c.flags.target, Exclude: c.flags.exclude})
-	sources(p.Diagnostics)
-	sources(p.Checks)
 	others, checks := apart(diags)
 	p.Diagnostics, p.Checks = append(others, p.Diagnostics...), append(checks, p.Checks...)
 	return p

@@ -3,6 +3,7 @@ package check
 import (
 	"fmt"
 	"net/netip"
+	"slices"
 	"strings"
 
 	"github.com/lvsform/lvsform/state"
@@ -33,9 +34,13 @@ func (w *world) sysctlAtBoot(m *machine, o state.BootOwner) {
 		if !sameParameter(o.Sysctl, parameter) || strings.Join(strings.Fields(value), " ") == o.Value {
 			continue
 		}
+		values := fmt.Sprintf("the value %q at boot, and whenever somebody loads it; %q is declared", o.Value, value)
+		if slices.Contains(r.Sensitive, "settings") {
+			values = "another value than the declared one, which is sensitive, at boot, and whenever somebody loads it"
+		}
 		w.report(finding{id: "LVS030", host: m.host.Name, object: r.Path,
 			summary: fmt.Sprintf("%s sets %s on %s too", o.File, parameter, m.host.Name),
-			detail:  fmt.Sprintf("It sets the value %q at boot, and whenever somebody loads it; %q is declared. Take the line out of the file, or give it the same value.", o.Value, value),
+			detail:  fmt.Sprintf("It sets %s. Take the line out of the file, or give it the same value.", values),
 			at:      []topology.Range{rangeOf(r, "settings")}})
 	}
 }
