@@ -71,11 +71,11 @@ func patience(refusal error, held *wire.Error) time.Duration {
 	case held.Lock.Owner == nameless, errors.As(refusal, new(staleName)):
 		return time.Second // it is about to write its name, or to go
 	}
-	return 0
+	return 500 * time.Millisecond // its guard, or a program that it is just starting, may be about to let go
 }
 
-// acquire takes the lock. One that is held is a *wire.Error with ErrorLocked, at
-// once where a run holds it.
+// acquire takes the lock. One that is held, and does not go within moments, is a
+// *wire.Error with ErrorLocked.
 func acquire(dir string, who wire.LockInfo) (*lock, error) {
 	for began := time.Now(); ; time.Sleep(20 * time.Millisecond) {
 		l, err := tryAcquire(dir, who)

@@ -56,7 +56,7 @@ type Response struct {
 	Error       *Error       `json:"error,omitempty"`
 }
 
-// Lock takes the host's lock for the rest of the session. It never waits: a
+// Lock takes the host's lock for the rest of the session. It waits for moments: a
 // held lock is ErrorLocked.
 type Lock struct {
 	Owner string `json:"owner"` // who asks: user@machine, topology, process id
