@@ -10,7 +10,7 @@ DIST    := remote/agentbin/dist
 # go test -json through the gate: a skipped test fails the run.
 GATE     = go run ./internal/testgate
 
-.PHONY: help build demo test lint cross bench check vuln agents packages readmes unit labtest
+.PHONY: help build demo test lint cross bench soak check vuln agents packages readmes unit labtest
 .DEFAULT_GOAL := help
 
 help: ## print these lines
@@ -51,6 +51,9 @@ bench: packages build ## speed beside Ansible, Mitogen, ssh and ipvsadm, as rati
 	bench/packages
 	go build -o bin/bench ./bench
 	bin/bench
+
+soak: packages build ## kill agents before and after every step, 50 pairs of runs at once, and what else an apply survives (an hour without KVM)
+	LVSFORM_SOAK=all go test -v -count=1 -timeout=100m -tags lab -run '^TestKernelTests$$/^e2e$$/^soak$$' ./e2e
 
 check: lint cross build unit ## what to run before a commit: no root, no lab
 

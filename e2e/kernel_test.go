@@ -34,7 +34,8 @@ func TestKernelTests(t *testing.T) {
 				t.Fatal(err)
 			}
 			defer own.Close()
-			r, err := own.Exec(t.Context(), "sh", "-c", `cd "$1" && exec "$2" -test.v -test.timeout=30m`, "sh", dir, binary)
+			r, err := own.Exec(t.Context(), "sh", "-c", `cd "$1" && LVSFORM_GUEST=1 LVSFORM_SOAK="$3" exec "$2" -test.v -test.timeout=80m`,
+				"sh", dir, binary, os.Getenv("LVSFORM_SOAK"))
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -42,7 +43,7 @@ func TestKernelTests(t *testing.T) {
 			if r.Code != 0 || !strings.Contains(out, "--- PASS") || strings.Contains(out, "--- SKIP") {
 				t.Errorf("exit %d:\n%s", r.Code, failures(out))
 			}
-			t.Logf("%d tests passed", strings.Count(out, "--- PASS"))
+			t.Logf("%d tests passed%s", strings.Count(out, "--- PASS"), summary(out))
 		})
 	}
 }
@@ -59,8 +60,14 @@ func moduleRoot(t *testing.T) string {
 // kernelPackages are the folders with a test file that has the tag.
 func kernelPackages(t *testing.T) []string {
 	t.Helper()
+	root := moduleRoot(t)
+	return append(taggedKernel(t, filepath.Join(root, "agent")), taggedKernel(t, filepath.Join(root, "e2e", "soak"))...)
+}
+
+func taggedKernel(t *testing.T, root string) []string {
+	t.Helper()
 	var dirs []string
-	err := filepath.WalkDir(filepath.Join(moduleRoot(t), "agent"), func(name string, d os.DirEntry, err error) error {
+	err := filepath.WalkDir(root, func(name string, d os.DirEntry, err error) error {
 		if err != nil || d.IsDir() || !strings.HasSuffix(name, "_test.go") {
 			return err
 		}
@@ -79,6 +86,17 @@ func kernelPackages(t *testing.T) []string {
 		t.Fatal(err)
 	}
 	return dirs
+}
+
+// summary are the lines in which tests say what they did.
+func summary(out string) string {
+	var kept strings.Builder
+	for line := range strings.Lines(out) {
+		if strings.HasPrefix(line, "soak: ") {
+			kept.WriteString("\n" + strings.TrimSpace(line))
+		}
+	}
+	return kept.String()
 }
 
 // failures leaves out the lines of tests that passed.
