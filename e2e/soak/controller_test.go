@@ -31,13 +31,20 @@ type controller struct {
 // environment.
 func (s *scene) connect(owner string, env map[string]string) (*controller, error) {
 	c := &controller{scene: s, owner: owner, sessions: map[string]*session{}}
-	for _, h := range s.hosts {
-		x, err := h.start(env[h.name])
-		if err != nil {
-			c.close()
-			return nil, err
+	started, errs := make([]*session, len(s.hosts)), make([]error, len(s.hosts))
+	var wg sync.WaitGroup
+	for i, h := range s.hosts {
+		wg.Go(func() { started[i], errs[i] = h.start(env[h.name]) })
+	}
+	wg.Wait()
+	for i, h := range s.hosts {
+		if started[i] != nil {
+			c.sessions[h.name] = started[i]
 		}
-		c.sessions[h.name] = x
+	}
+	if err := errors.Join(errs...); err != nil {
+		c.close()
+		return nil, err
 	}
 	return c, nil
 }

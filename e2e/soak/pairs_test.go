@@ -29,6 +29,9 @@ func pairs(t *testing.T, all bool, count *tally) {
 		}
 		s.wantDumps(fmt.Sprintf("after pair %d of applies", n), applied, now)
 		s.wantDumps(fmt.Sprintf("after pair %d of destructions", n), pristine, s.pair(n, true))
+		if (n+1)%10 == 0 {
+			t.Logf("%d pairs of applies, and as many of destructions", n+1)
+		}
 	}
 }
 
