@@ -17,6 +17,7 @@ import (
 type cluster struct {
 	dir   string
 	wires *namespaces
+	wired int // networks that leave the machine
 	hosts map[string]*host
 }
 
@@ -31,7 +32,8 @@ func newCluster(ctx context.Context, id int, b build) (*cluster, error) {
 		return c, fmt.Errorf("bridges: %w", err)
 	}
 	if b.Wired {
-		if err := c.wires.addUplinks(ctx, b.Networks); err != nil {
+		c.wired = b.Networks
+		if err := c.wires.addUplinks(b.Networks); err != nil {
 			return c, err
 		}
 	}
@@ -69,6 +71,11 @@ func (c *cluster) close() {
 		}
 	}
 	if c.wires != nil {
+		if c.wired > 0 {
+			if err := c.wires.removeUplinks(c.wired); err != nil {
+				fmt.Printf("lvsform-lab: %v\n", err) // the next lab of machines says more
+			}
+		}
 		c.wires.close()
 	}
 	_ = os.RemoveAll(c.dir)

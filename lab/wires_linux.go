@@ -38,13 +38,19 @@ func (n *namespaces) addBridges(count int) error {
 	})
 }
 
-// addUplinks puts a NIC of the machine on each bridge: the first is the control
-// channel's. A lab that has just gone may still be giving them back.
-func (n *namespaces) addUplinks(ctx context.Context, count int) error {
+// uplinkName is a NIC of the machine; eth0 is the control channel's.
+func uplinkName(network int) string { return fmt.Sprintf("eth%d", network+1) }
+
+// addUplinks puts a NIC of the machine on each bridge.
+func (n *namespaces) addUplinks(count int) error {
 	for i := range count {
-		name := fmt.Sprintf("eth%d", i+1)
-		if err := onceThere(ctx, name, func(l netlink.Link) error { return netlink.LinkSetNsFd(l, int(n.net.Fd())) }); err != nil {
-			return err
+		name := uplinkName(i)
+		nic, err := netlink.LinkByName(name)
+		if err != nil {
+			return fmt.Errorf("the machine's NIC %s, which another lab of machines may have: %w", name, err)
+		}
+		if err := netlink.LinkSetNsFd(nic, int(n.net.Fd())); err != nil {
+			return fmt.Errorf("%s: %w", name, err)
 		}
 		if err := n.network(func() error {
 			bridge, err := netlink.LinkByName(bridgeName(i))
@@ -63,21 +69,24 @@ func (n *namespaces) addUplinks(ctx context.Context, count int) error {
 	return nil
 }
 
-// onceThere waits for a link of this machine.
-func onceThere(ctx context.Context, name string, f func(netlink.Link) error) error {
-	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
-	defer cancel()
-	for {
-		l, err := netlink.LinkByName(name)
-		if err == nil {
-			return f(l)
+// removeUplinks gives the NICs back: the end of a namespace would too, but not at
+// a time that anybody can wait for.
+func (n *namespaces) removeUplinks(count int) error {
+	return n.network(func() error {
+		for i := range count {
+			nic, err := netlink.LinkByName(uplinkName(i))
+			if errors.As(err, &netlink.LinkNotFoundError{}) {
+				continue // the lab did not get so far
+			}
+			if err != nil {
+				return err
+			}
+			if err := netlink.LinkSetNsPid(nic, 1); err != nil {
+				return fmt.Errorf("give %s back: %w", uplinkName(i), err)
+			}
 		}
-		select {
-		case <-time.After(20 * time.Millisecond):
-		case <-ctx.Done():
-			return fmt.Errorf("the machine's NIC %s: %w", name, err)
-		}
-	}
+		return nil
+	})
 }
 
 // plug makes the host's interfaces, the far ends of which are on the bridges.
