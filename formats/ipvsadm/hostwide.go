@@ -26,7 +26,11 @@ func (p *parser) timeouts(c command) error {
 	if len(times) != 3 {
 		return mistake(fmt.Sprintf("--set has %d values", len(times)), "It takes three: for TCP, for TCP after a FIN, for UDP.")
 	}
-	return p.add(state.Timeouts{TCP: times[0], TCPFin: times[1], UDP: times[2]})
+	t := state.Timeouts{TCP: times[0], TCPFin: times[1], UDP: times[2]}
+	if t == (state.Timeouts{}) {
+		return nil // 0 leaves a time as it is
+	}
+	return p.add(t)
 }
 
 // daemon reads --start-daemon.

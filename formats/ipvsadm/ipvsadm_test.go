@@ -134,7 +134,8 @@ func TestParseTakesWhatIpvsadmTakes(t *testing.T) {
 		"a port that is not taken": {"-A -t 192.0.2.100:80\n-a -t 192.0.2.100:80 -r 192.0.2.11:81 -g",
 			state.Objects{state.Service{ServiceID: web, Scheduler: "wlc", Netmask: 32}, state.Destination{Service: web, Address: addr("192.0.2.11"), Port: 80, Weight: 1, Forward: "dr"}},
 			"port 81 of real server 192.0.2.11 is the service's port 80"},
-		"nothing": {"", nil, ""},
+		"timeouts that change nothing": {"--set 0 0 0", nil, ""},
+		"nothing":                      {"", nil, ""},
 	} {
 		t.Run(name, func(t *testing.T) {
 			table, err := Parse([]byte(tc.text))

@@ -1,0 +1,193 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"net/netip"
+	"os"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/lvsform/lvsform/cmd/lvsform/internal/view"
+	"github.com/lvsform/lvsform/formats/ipvsadm"
+	"github.com/lvsform/lvsform/state"
+	"github.com/lvsform/lvsform/topology"
+)
+
+type importFlags struct{ from, host, address, out string }
+
+func (c *cli) importCommand() *cobra.Command {
+	var f importFlags
+	cmd := &cobra.Command{
+		Use:   "import FILE",
+		Short: "Write a configuration for what is there already",
+		Long: `Turns the IPVS table of a director into a configuration whose first plan only adopts
+it. FILE is what ipvsadm-save -n (ipvsadm -S -n) printed there, or - for stdin. What
+the configuration cannot say is listed on stderr. No host is contacted.`,
+		Args: cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			director, err := f.director()
+			if err != nil {
+				return &usageError{cmd.CommandPath(), err}
+			}
+			return c.importTable(args[0], director, f.out)
+		},
+	}
+	cmd.Flags().StringVar(&f.from, "from", "", "what FILE is: `ipvsadm`")
+	cmd.Flags().StringVar(&f.host, "host", "dir1", "call the director `NAME`")
+	cmd.Flags().StringVar(&f.address, "address", "", "the director's own `ADDRESS`, by which it is reached")
+	cmd.Flags().StringVar(&f.out, "out", "", "write to `FILE`, which must not be there yet, instead of stdout")
+	return cmd
+}
+
+// director is the host that the flags describe.
+func (f importFlags) director() (*topology.Host, error) {
+	if f.from != "ipvsadm" {
+		return nil, fmt.Errorf("--from takes ipvsadm, not %q", f.from)
+	}
+	address, err := netip.ParseAddr(f.address)
+	if err != nil || address.Zone() != "" {
+		return nil, fmt.Errorf("--address is the director's own IP address, not %q", f.address)
+	}
+	if !isName(f.host) {
+		return nil, fmt.Errorf("--host takes a name of letters, digits, - and _ that begins with a letter, not %q", f.host)
+	}
+	return &topology.Host{Name: f.host, Path: "host." + f.host, Address: address, Managed: true}, nil
+}
+
+// isName tells whether a text can stand in an expression: host.NAME.
+func isName(text string) bool {
+	for i, r := range text {
+		letter := r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z'
+		if !letter && (i == 0 || (r < '0' || r > '9') && r != '-' && r != '_') {
+			return false
+		}
+	}
+	return text != "" && len(text) <= 63
+}
+
+func (c *cli) importTable(file string, director *topology.Host, out string) error {
+	text, err := c.readTable(file)
+	if err != nil {
+		return err
+	}
+	table, err := ipvsadm.Parse(text)
+	var mistakes ipvsadm.Mistakes
+	if errors.As(err, &mistakes) {
+		c.diagnose(tableMistakes(file, text, mistakes))
+		return silent(exitError)
+	}
+	if err != nil {
+		return fmt.Errorf("%s: %w", file, err)
+	}
+	im, err := carryOver(director, table.Objects)
+	if err != nil {
+		return err
+	}
+	if len(im.carried) == 0 {
+		c.diagnose(im.left)
+		return &hintError{fmt.Errorf("%s: there is no service that could be imported", file), "Save the table on the director: ipvsadm-save -n."}
+	}
+	var notes topology.Diagnostics
+	for _, n := range table.Notes {
+		d := topology.Diagnostic{Severity: topology.Info, Summary: n.Text}
+		d.Range, d.Source = place(file, text, n.Line)
+		notes = append(notes, d)
+	}
+	if !table.Thresholds {
+		notes = append(notes, topology.Diagnostic{Severity: topology.Info, Summary: "ipvsadm-save saves no thresholds",
+			Detail: "Where `ipvsadm -Ln --thresholds` lists some on the director, add upper_threshold and lower_threshold, or the first plan takes them away."})
+	}
+	if err := c.writeImported(im.text, out); err != nil {
+		return err
+	}
+	c.diagnose(append(notes, im.left...))
+	if out != "" {
+		c.say(fmt.Sprintf("%s: %s and %s. The first plan adopts them.", out,
+			view.Count(count[state.Service](im.carried), "virtual service"), view.Count(count[state.Destination](im.carried), "real server")))
+	}
+	return nil
+}
+
+func count[T state.Object](objects state.Objects) int {
+	n := 0
+	for _, o := range objects {
+		if _, ok := o.(T); ok {
+			n++
+		}
+	}
+	return n
+}
+
+// readTable reads a saved table, of which more than Parse takes is never read.
+func (c *cli) readTable(file string) ([]byte, error) {
+	var in io.Reader = c.stdin
+	if file != "-" {
+		f, err := os.Open(file)
+		if err != nil {
+			return nil, err
+		}
+		defer f.Close() //nolint:errcheck // it is only read
+		in = f
+	}
+	text, err := io.ReadAll(io.LimitReader(in, ipvsadm.MaxSize+1))
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", file, err)
+	}
+	return text, nil
+}
+
+// writeImported writes to a new file, or to stdout.
+func (c *cli) writeImported(text []byte, out string) error {
+	if out == "" {
+		c.print(func(w io.Writer) { w.Write(text) }) //nolint:errcheck // to memory
+		return nil
+	}
+	f, err := os.OpenFile(out, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o644)
+	if errors.Is(err, fs.ErrExist) {
+		return &hintError{fmt.Errorf("%s is there already", out), "import overwrites nothing: name another file."}
+	}
+	if err != nil {
+		return err
+	}
+	_, err = f.Write(text)
+	if err = errors.Join(err, f.Close()); err != nil {
+		return fmt.Errorf("%s: %w", out, errors.Join(err, os.Remove(out)))
+	}
+	return nil
+}
+
+func tableMistakes(file string, text []byte, mistakes ipvsadm.Mistakes) topology.Diagnostics {
+	var out topology.Diagnostics
+	for _, m := range mistakes {
+		d := topology.Diagnostic{Severity: topology.Error, Summary: m.Cause, Detail: m.Fix}
+		if m.Line > 0 {
+			d.Range, d.Source = place(file, text, m.Line)
+		}
+		out = append(out, d)
+	}
+	return out
+}
+
+// place is a whole line of a text, and the line.
+func place(file string, text []byte, line int) (*topology.Range, string) {
+	source := sourceOf(text, line)
+	return &topology.Range{File: file, Start: topology.Pos{Line: line, Column: 1},
+		End: topology.Pos{Line: line, Column: len([]rune(source)) + 1}}, source
+}
+
+// sourceOf is a line of a text, cut where nobody reads on.
+func sourceOf(text []byte, line int) string {
+	const most = 200
+	n := 0
+	for l := range strings.Lines(string(text)) {
+		if n++; n == line {
+			runes := []rune(strings.TrimRight(l, "\r\n"))
+			return string(runes[:min(len(runes), most)])
+		}
+	}
+	return ""
+}
