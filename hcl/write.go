@@ -2,6 +2,7 @@ package hcl
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"slices"
 	"strconv"
@@ -16,13 +17,18 @@ import (
 // Write returns a configuration, in its canonical form, that declares a
 // topology: the hosts, then the resources in their order. It writes virtual
 // services and what belongs to a whole IPVS table; other kinds of resources,
-// and those of modules, are an error. An attribute with the language's default
+// those of modules, and what else a host can have are an error. An attribute with the language's default
 // is left out, but for those that every reader looks for.
 func Write(t *topology.Topology) ([]byte, error) {
+	if t.Persist != nil || len(t.Outputs) > 0 || len(t.Removed) > 0 {
+		return nil, errors.New("of a topology only its hosts and resources can be written")
+	}
 	w := writer{t: t}
 	w.line("topology %s {}", quoted(t.Name))
 	for _, h := range t.Hosts {
-		w.host(h)
+		if err := w.host(h); err != nil {
+			return nil, err
+		}
 	}
 	for _, r := range t.Resources {
 		if err := w.resource(r); err != nil {
@@ -46,18 +52,26 @@ func duration(d time.Duration) string {
 	return quoted(strconv.FormatInt(int64(d/time.Second), 10) + "s")
 }
 
-func (w *writer) host(h *topology.Host) {
-	w.line("\nhost %s {\naddress = %s", quoted(strings.TrimPrefix(h.Path, "host.")), quoted(h.Address.String()))
+func (w *writer) host(h *topology.Host) error {
+	name, ok := strings.CutPrefix(h.Path, "host.")
+	switch {
+	case !ok || strings.ContainsAny(name, ".[") || name != h.Name:
+		return fmt.Errorf("%s: only hosts of the root can be written", h.Path)
+	case len(h.Interfaces) > 0 || h.Gateway.IsValid() || h.SSH != (topology.SSH{}) || h.Retired || h.OS != "":
+		return fmt.Errorf("%s: of a host only its address can be written", h.Path)
+	}
+	w.line("\nhost %s {\naddress = %s", quoted(name), quoted(h.Address.String()))
 	if !h.Managed {
 		w.line("managed = false")
 	}
 	w.line("}")
+	return nil
 }
 
 func (w *writer) resource(r *topology.Resource) error {
 	kind, name, ok := strings.Cut(r.Path, ".")
-	if !ok || kind != r.Body.Type() || strings.ContainsAny(name, ".[") {
-		return fmt.Errorf("%s: only resources of the root can be written", r.Path)
+	if !ok || kind != r.Body.Type() || strings.ContainsAny(name, ".[") || r.PreventDestroy || len(r.IgnoreChanges)+len(r.Sensitive) > 0 {
+		return fmt.Errorf("%s: only resources of the root without lifecycle and secrets can be written", r.Path)
 	}
 	i := slices.IndexFunc(w.t.Hosts, func(h *topology.Host) bool { return h.Name == r.Host })
 	if i < 0 {
