@@ -35,7 +35,7 @@ func clock(t *testing.T, _ bool, count *tally) {
 	for _, hours := range []int{1, -1} {
 		t.Run(fmt.Sprintf("by %d h", hours), func(t *testing.T) {
 			v.T = t
-			s, b := v.must(soon * 3)
+			s, b := v.must(soon)
 			v.step(hours)
 			defer v.step(-hours)
 			v.gone("pending")
@@ -105,7 +105,7 @@ func hang(t *testing.T, all bool, count *tally) {
 		}
 		t.Run(fmt.Sprintf("the guard ends it at moment %d", n), func(t *testing.T) {
 			v.T = t
-			s, _, err := v.attempt(soon, stopAt(n))
+			s, _, err := v.attempt(time.Second, stopAt(n))
 			if err == nil {
 				t.Fatal("it does not hang")
 			}

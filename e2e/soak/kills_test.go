@@ -19,8 +19,10 @@ import (
 	"github.com/lvsform/lvsform/wire"
 )
 
-// soon is a time for a confirmation that does not come.
-const soon = time.Second
+// soon is a time for a confirmation that does not come. It must be longer than
+// a slow machine takes for a few changes: the guard takes an agent for hung that
+// has given no sign of life for as long.
+const soon = 6 * time.Second
 
 // kills goes through a whole apply and a whole destroy, and kills whoever works
 // at every transaction wherever that can be done, before it lets it succeed.
@@ -205,9 +207,18 @@ func (v *victim) inTheMidst(n int, moment string) {
 // guard on the way back, so that the next run takes it back. It returns the
 // moments that the guard had.
 func (v *victim) guardAlone(n int) []string {
-	s, _ := v.must(soon, fmt.Sprintf("%s=%d %d", envGuard, syscall.SIGKILL, n))
+	ready := filepath.Join(v.home, "guard.moments")
+	_ = os.Remove(ready) // of the guard before
+	s, _ := v.must(plenty, fmt.Sprintf("%s=%d %d", envGuard, syscall.SIGKILL, n))
 	s.kill()
 	v.tally.kills++
+	v.until("the guard is at work", func() bool {
+		_, err := os.Lstat(ready)
+		return err == nil
+	})
+	for _, pid := range agents() {
+		_ = syscall.Kill(pid, syscall.SIGTERM) // it waits no longer
+	}
 	v.quiet()
 	_, err := os.Lstat(filepath.Join(stateDir(v.home), "pending"))
 	died := err == nil
