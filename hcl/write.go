@@ -57,12 +57,15 @@ func (w *writer) host(h *topology.Host) error {
 	switch {
 	case !ok || strings.ContainsAny(name, ".[") || name != h.Name:
 		return fmt.Errorf("%s: only hosts of the root can be written", h.Path)
-	case len(h.Interfaces) > 0 || h.Gateway.IsValid() || h.SSH != (topology.SSH{}) || h.Retired || h.OS != "":
-		return fmt.Errorf("%s: of a host only its address can be written", h.Path)
+	case len(h.Interfaces) > 0 || h.Gateway.IsValid() || h.SSH != (topology.SSH{Address: h.SSH.Address}) || h.Retired || h.OS != "":
+		return fmt.Errorf("%s: of a host only its addresses can be written", h.Path)
 	}
 	w.line("\nhost %s {\naddress = %s", quoted(name), quoted(h.Address.String()))
 	if !h.Managed {
 		w.line("managed = false")
+	}
+	if h.SSH.Address != "" {
+		w.line("ssh { address = %s }", quoted(h.SSH.Address))
 	}
 	w.line("}")
 	return nil

@@ -18,7 +18,7 @@ func written() *topology.Topology {
 	ip := netip.MustParseAddr
 	drain := 90 * time.Second
 	return &topology.Topology{Name: "web", Hosts: []*topology.Host{
-		{Name: "dir1", Path: "host.dir1", Address: ip("192.0.2.9"), Managed: true},
+		{Name: "dir1", Path: "host.dir1", Address: ip("192.0.2.9"), Managed: true, SSH: topology.SSH{Address: "dir1.example"}},
 		{Name: "rs1", Path: "host.rs1", Address: ip("192.0.2.11")},
 	}, Resources: []*topology.Resource{
 		{Path: "ipvs.dir1", Host: "dir1", Body: &topology.IPVS{Timeouts: &topology.Timeouts{TCP: time.Hour, UDP: time.Second}, ConnectionTableBits: 16,
@@ -75,10 +75,10 @@ func TestWriteRefusesWhatItCannotWrite(t *testing.T) {
 		"an instance":            {func(t *topology.Topology) { t.Resources[2].Path = `virtual_service.web["a"]` }, "only resources of the root"},
 		"a host that is missing": {func(t *topology.Topology) { t.Resources[2].Host = "dir2" }, `no host "dir2"`},
 		"a module's host":        {func(t *topology.Topology) { t.Hosts[1].Path = "module.m.host.rs1" }, "only hosts of the root"},
-		"a host's facts":         {func(t *topology.Topology) { t.Hosts[0].Interfaces = []topology.Interface{{Name: "eth0"}} }, "only its address"},
+		"a host's facts":         {func(t *topology.Topology) { t.Hosts[0].Interfaces = []topology.Interface{{Name: "eth0"}} }, "only its addresses"},
 		"an output":              {func(t *topology.Topology) { t.Outputs = []topology.Output{{Name: "vip"}} }, "only its hosts and resources"},
 		"a lifecycle":            {func(t *topology.Topology) { t.Resources[2].PreventDestroy = true }, "only resources of the root"},
-		"a retired host":         {func(t *topology.Topology) { t.Hosts[0].Retired = true }, "only its address"},
+		"a retired host":         {func(t *topology.Topology) { t.Hosts[0].Retired = true }, "only its addresses"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			top := written()

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -13,6 +14,7 @@ import (
 
 	"github.com/lvsform/lvsform/cmd/lvsform/internal/view"
 	"github.com/lvsform/lvsform/formats/ipvsadm"
+	"github.com/lvsform/lvsform/remote"
 	"github.com/lvsform/lvsform/state"
 	"github.com/lvsform/lvsform/topology"
 )
@@ -22,31 +24,55 @@ type importFlags struct{ from, host, address, out string }
 func (c *cli) importCommand() *cobra.Command {
 	var f importFlags
 	cmd := &cobra.Command{
-		Use:   "import FILE",
+		Use:   "import FILE|HOST",
 		Short: "Write a configuration for what is there already",
 		Long: `Turns the IPVS table of a director into a configuration whose first plan only adopts
-it. FILE is what ipvsadm-save -n (ipvsadm -S -n) printed there, or - for stdin. What
-the configuration cannot say is listed on stderr. No host is contacted.`,
+it. With --from ipvsadm FILE is what ipvsadm-save -n (ipvsadm -S -n) printed there, or
+- for stdin, and no host is contacted. With --from live the table is read from HOST, by
+SSH; nothing is changed there. What the configuration cannot say is listed on stderr.`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			director, err := f.director()
+			if err := c.checkFlags(cmd); err != nil {
+				return err
+			}
+			director, err := f.director(args[0])
 			if err != nil {
 				return &usageError{cmd.CommandPath(), err}
+			}
+			if f.from == fromLive {
+				return c.importLive(cmd.Context(), director, f.out)
 			}
 			return c.importTable(args[0], director, f.out)
 		},
 	}
-	cmd.Flags().StringVar(&f.from, "from", "", "what FILE is: `ipvsadm`")
+	c.connectFlags(cmd.Flags())
+	cmd.Flags().StringVar(&f.from, "from", "", "`WHERE` the table comes from: ipvsadm or live")
 	cmd.Flags().StringVar(&f.host, "host", "dir1", "call the director `NAME`")
 	cmd.Flags().StringVar(&f.address, "address", "", "the director's own `ADDRESS`, by which it is reached")
 	cmd.Flags().StringVar(&f.out, "out", "", "write to `FILE`, which must not be there yet, instead of stdout")
 	return cmd
 }
 
-// director is the host that the flags describe.
-func (f importFlags) director() (*topology.Host, error) {
-	if f.from != "ipvsadm" {
-		return nil, fmt.Errorf("--from takes ipvsadm, not %q", f.from)
+// Where a table comes from.
+const (
+	fromTable = "ipvsadm"
+	fromLive  = "live"
+)
+
+// director is the host that the command line describes. A live one that is named
+// by its address needs no other.
+func (f importFlags) director(arg string) (*topology.Host, error) {
+	if f.from != fromTable && f.from != fromLive {
+		return nil, fmt.Errorf("--from takes ipvsadm or live, not %q", f.from)
+	}
+	var ssh topology.SSH
+	if f.from == fromLive {
+		switch _, err := netip.ParseAddr(arg); {
+		case f.address == "" && err == nil:
+			f.address = arg
+		case f.address != arg:
+			ssh.Address = arg
+		}
 	}
 	address, err := netip.ParseAddr(f.address)
 	if err != nil || address.Zone() != "" {
@@ -55,7 +81,7 @@ func (f importFlags) director() (*topology.Host, error) {
 	if !isName(f.host) {
 		return nil, fmt.Errorf("--host takes a name of letters, digits, - and _ that begins with a letter, not %q", f.host)
 	}
-	return &topology.Host{Name: f.host, Path: "host." + f.host, Address: address, Managed: true}, nil
+	return &topology.Host{Name: f.host, Path: "host." + f.host, Address: address, SSH: ssh, Managed: true}, nil
 }
 
 // isName tells whether a text can stand in an expression: host.NAME.
@@ -83,14 +109,6 @@ func (c *cli) importTable(file string, director *topology.Host, out string) erro
 	if err != nil {
 		return fmt.Errorf("%s: %w", file, err)
 	}
-	im, err := carryOver(director, table.Objects)
-	if err != nil {
-		return err
-	}
-	if len(im.carried) == 0 {
-		c.diagnose(im.left)
-		return &hintError{fmt.Errorf("%s: there is no service that could be imported", file), "Save the table on the director: ipvsadm-save -n."}
-	}
 	var notes topology.Diagnostics
 	for _, n := range table.Notes {
 		d := topology.Diagnostic{Severity: topology.Info, Summary: n.Text}
@@ -100,6 +118,47 @@ func (c *cli) importTable(file string, director *topology.Host, out string) erro
 	if !table.Thresholds {
 		notes = append(notes, topology.Diagnostic{Severity: topology.Info, Summary: "ipvsadm-save saves no thresholds",
 			Detail: "Where `ipvsadm -Ln --thresholds` lists some on the director, add upper_threshold and lower_threshold, or the first plan takes them away."})
+	}
+	return c.importObjects(director, table.Objects, notes, out)
+}
+
+// importLive imports the table that a host has now.
+func (c *cli) importLive(ctx context.Context, director *topology.Host, out string) error {
+	bar := c.newProgress(1)
+	f, err := c.newFleet([]machine{{name: director.Name, address: director.Address.String(), ssh: director.SSH}}, bar)
+	if err != nil {
+		bar.close()
+		return err
+	}
+	seen := f.newObservations()
+	f.connect(ctx, func(m machine, s *remote.Session) error {
+		defer f.release(m.name)
+		return seen.read(ctx)(m, s)
+	})
+	bar.close()
+	if err := f.errs[director.Name]; err != nil {
+		return err
+	}
+	var objects state.Objects
+	for _, o := range seen.live[director.Name].Objects {
+		// The times of every director are no part of what somebody made there.
+		if ipvsadm.Holds(o) && o != state.Object(state.DefaultTimeouts) {
+			objects = append(objects, o)
+		}
+	}
+	return c.importObjects(director, objects, nil, out)
+}
+
+// importObjects writes the configuration of a table, then what there is to know
+// about it.
+func (c *cli) importObjects(director *topology.Host, objects state.Objects, notes topology.Diagnostics, out string) error {
+	im, err := carryOver(director, objects)
+	if err != nil {
+		return err
+	}
+	if len(im.carried) == 0 {
+		c.diagnose(im.left)
+		return &hintError{errors.New("there is no service that could be imported"), "The table of a director that serves is not empty: see ipvsadm -Ln there."}
 	}
 	if err := c.writeImported(im.text, out); err != nil {
 		return err
