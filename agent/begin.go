@@ -37,11 +37,11 @@ func (u *unconfirmed) relieve(r records) {
 // settle makes sure that the session's last transaction was kept: what follows
 // is built on it.
 func (s *Server) settle(r records) error {
+	if there(r.dir, journalName) {
+		return errors.New("the changes made before wait for their confirmation, or are being taken back: confirm them over a new connection first")
+	}
 	if s.made.token == "" {
 		return nil
-	}
-	if _, err := os.Lstat(r.path(journalName)); err == nil {
-		return errors.New("the changes made before wait for their confirmation: confirm them over a new connection first")
 	}
 	last, err := lastOf(r.dir)
 	if err == nil && !slices.Contains(last, s.made.token) {
@@ -62,7 +62,7 @@ func (s *Server) begin(b wire.Begin, events *outbox) (*wire.Result, error) {
 	if err := checkBegin(b); err != nil {
 		return nil, err
 	}
-	t := transaction{Server: s, records: records{s.stateDir()}, Begin: b, events: events}
+	t := transaction{Server: s, records: records{dir: s.stateDir()}, Begin: b, events: events}
 	if err := s.settle(t.records); err != nil {
 		return nil, err
 	}

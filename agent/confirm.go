@@ -20,7 +20,7 @@ func (s *Server) confirm(q wire.Confirm, events *outbox) (*wire.Confirmed, error
 	if q.Token == "" || q.Token == s.made.token {
 		return nil, errors.New("a confirmation names a transaction, and comes over another connection than its changes")
 	}
-	r := records{s.stateDir()}
+	r := records{dir: s.stateDir()}
 	sign := time.Now().Add(5 * time.Second)
 	for end := time.Now().Add(confirmPatience); time.Now().Before(end); time.Sleep(confirmPause) {
 		action, _, err := r.decide(s.Kernel, q.Token, txn.Confirmed, false)
@@ -30,7 +30,11 @@ func (s *Server) confirm(q wire.Confirm, events *outbox) (*wire.Confirmed, error
 			return nil, err
 		case action == txn.Commit, action == txn.Clear, action == txn.Kept:
 			return &wire.Confirmed{}, nil
-		case action != txn.Wait:
+		case action == txn.Wait:
+			if err := s.relieveOrphan(); err != nil {
+				return nil, err
+			}
+		default:
 			return nil, &wire.Error{Code: wire.ErrorRolledBack, Message: "the changes were not confirmed in time, or cut off: the host has taken them back"}
 		}
 		if now := time.Now(); now.After(sign) {
@@ -41,4 +45,15 @@ func (s *Server) confirm(q wire.Confirm, events *outbox) (*wire.Confirmed, error
 		}
 	}
 	return nil, errors.New("the transaction is still under way: confirm it again")
+}
+
+// relieveOrphan takes back a transaction whose agent and guard are both gone.
+func (s *Server) relieveOrphan() error {
+	l, err := tryAcquire(s.lockDir(), wire.LockInfo{Owner: "a confirmation", Since: time.Now().UTC().Truncate(time.Second)})
+	if err != nil {
+		return nil //nolint:nilerr // somebody is in charge
+	}
+	defer l.release()
+	_, err = s.recover()
+	return err
 }

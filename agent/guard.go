@@ -1,6 +1,7 @@
 package agent
 
 import (
+	"cmp"
 	"errors"
 	"os"
 	"time"
@@ -36,13 +37,24 @@ type Guard struct {
 	Signs <-chan struct{}
 	// Stop asks to take the transaction back now.
 	Stop <-chan os.Signal
-	// Kill ends the agent.
+	// Again is the time between two tries to take the transaction back; 0: a few
+	// seconds.
+	Again time.Duration
+	// Kill ends the agent; one that has ended already is no error.
 	Kill func() error
 }
 
 // guardPause is the time between two looks whether the transaction is decided,
 // where nothing calls for one before.
 const guardPause = time.Second
+
+// againPause is the time between two tries to take a transaction back.
+const againPause = 5 * time.Second
+
+// leastPatience is how long an agent may always go without a sign of life: it
+// gives one after each of its calls to the kernel, and every few seconds while a
+// package manager is at work.
+const leastPatience = 15 * time.Second
 
 // Run returns when the transaction is decided, and tells whether it was this
 // guard that has taken it back.
@@ -51,7 +63,7 @@ func (g *Guard) Run() (tookBack bool, err error) {
 	if err != nil {
 		return false, err
 	}
-	r := records{g.StateDir}
+	r := records{dir: g.StateDir, again: g.again}
 	action, _, err := r.decide(g.Kernel, g.Token, event, true)
 	if err != nil || action != txn.Wait {
 		return action == txn.TakeBack, err
@@ -60,7 +72,23 @@ func (g *Guard) Run() (tookBack bool, err error) {
 		return false, nil
 	}
 	action, _, err = r.decide(g.Kernel, g.Token, txn.TimeOut, true)
+	if action == txn.TakeBack {
+		// Nothing more can be changed in that session, and it may be one that
+		// nobody is left to end.
+		err = errors.Join(err, g.Kill())
+	}
 	return action == txn.TakeBack, err
+}
+
+// again waits before another try to take the transaction back. Nobody else may
+// be able to reach the host.
+func (g *Guard) again() bool {
+	select {
+	case <-g.Stop:
+		return false
+	case <-time.After(cmp.Or(g.Again, againPause)):
+		return true
+	}
 }
 
 // release waits until the agent has let go of the journal: because it is done,
@@ -68,14 +96,15 @@ func (g *Guard) Run() (tookBack bool, err error) {
 func (g *Guard) release() (event txn.Event, err error) {
 	released := make(chan error, 1)
 	go func() {
-		f, err := records{g.StateDir}.openLocked(true)
+		f, err := records{dir: g.StateDir}.openLocked(true)
 		if f != nil {
 			f.Close()
 		}
 		released <- err
 	}()
 	event, signs, stop := txn.Released, g.Signs, g.Stop
-	patience := time.NewTimer(g.Confirm)
+	allowed := max(g.Confirm, leastPatience)
+	patience := time.NewTimer(allowed)
 	defer patience.Stop()
 	for {
 		select {
@@ -85,7 +114,7 @@ func (g *Guard) release() (event txn.Event, err error) {
 			if !alive {
 				signs = nil
 			}
-			patience.Reset(g.Confirm)
+			patience.Reset(allowed)
 		case <-stop:
 			event, stop = txn.TimeOut, nil // what has begun is finished first
 		case <-patience.C:

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/lvsform/lvsform/agent/agenttest"
+	"github.com/lvsform/lvsform/agent/txn"
 	"github.com/lvsform/lvsform/state"
 	"github.com/lvsform/lvsform/wire"
 )
@@ -270,4 +271,82 @@ func TestAConfirmationRacesItsTimer(t *testing.T) {
 		s.close()
 	}
 	t.Logf("%d of 60 in time", kept)
+}
+
+// busy is a kernel that cannot be read some times.
+type busy struct {
+	*agenttest.Kernel
+	left int
+}
+
+func (k *busy) Read(q txn.Query) (txn.Host, error) {
+	if k.left > 0 {
+		k.left--
+		return txn.Host{}, errors.New("device or resource busy")
+	}
+	return k.Kernel.Read(q)
+}
+
+// A take-back that fails is tried again: nobody else may be able to reach the
+// host.
+func TestAGuardTriesAgain(t *testing.T) {
+	h, k := guarded(t)
+	h.guards = agenttest.StartGuard(&busy{Kernel: k, left: 50})
+	before := k.Objects()
+	s := h.dial()
+	s.lock()
+	if r, _ := s.ask(toConfirm("one", 50*time.Millisecond)); r.Result == nil {
+		t.Fatalf("%+v", r)
+	}
+	h.decided()
+	if diff := diffOf(before, volatile(k.Objects(), before)); diff != "" {
+		t.Error(diff)
+	}
+	s.close()
+}
+
+// A disk that takes nothing any more is no reason to leave the host as it is.
+func TestAHostGoesBackAlsoWhenItsDiskDoesNot(t *testing.T) {
+	h, k := guarded(t)
+	before := k.Objects()
+	s := h.dial()
+	s.lock()
+	if r, _ := s.ask(toConfirm("one", 300*time.Millisecond)); r.Result == nil {
+		t.Fatalf("%+v", r)
+	}
+	made := filepath.Join(h.dir, "state", "made")
+	if err := os.Remove(made); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.MkdirAll(filepath.Join(made, "that cannot be removed"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	for end := time.Now().Add(time.Minute); diffOf(before, volatile(k.Objects(), before)) != ""; time.Sleep(time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatal("the host does not go back")
+		}
+	}
+	if err := os.RemoveAll(made); err != nil {
+		t.Fatal(err)
+	}
+	h.decided()
+	s.close()
+}
+
+// Agent and guard are both gone: who asks for the confirmation finds that out.
+func TestAConfirmationTakesBackAnOrphan(t *testing.T) {
+	h := newHost(t)
+	k := h.kernel.(*agenttest.Kernel)
+	before := k.Objects()
+	if !h.killed(4, toConfirm("one", time.Hour)) {
+		t.Fatal("it was not killed")
+	}
+	s := h.dial()
+	if r, _ := s.ask(confirm("one")); r.Error == nil || r.Error.Code != wire.ErrorRolledBack {
+		t.Errorf("%+v", r)
+	}
+	s.close()
+	if diff := diffOf(before, volatile(k.Objects(), before)); diff != "" {
+		t.Error(diff)
+	}
 }

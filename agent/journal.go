@@ -46,7 +46,12 @@ func currentBoot() string {
 }
 
 // records is the directory that holds the ledger and the journal.
-type records struct{ dir string }
+type records struct {
+	dir string
+	// again waits before another try to take a transaction back, and tells
+	// whether there is to be one; nil: there is none.
+	again func() bool
+}
 
 func (r records) path(name string) string { return filepath.Join(r.dir, name) }
 
@@ -148,7 +153,11 @@ func (r records) decide(k txn.Kernel, token string, e txn.Event, wait bool) (txn
 		return txn.Wait, j, err
 	}
 	action := txn.Decide(d, token, e)
-	return action, j, r.act(action, k, j)
+	err = r.act(action, k, j)
+	for err != nil && action == txn.TakeBack && r.again != nil && r.again() {
+		err = r.act(action, k, j)
+	}
+	return action, j, err
 }
 
 func (r records) act(a txn.Action, k txn.Kernel, j *journal) error {
@@ -158,9 +167,8 @@ func (r records) act(a txn.Action, k txn.Kernel, j *journal) error {
 	case txn.Clear:
 		return errors.Join(remove(r.path(madeName)), r.end())
 	case txn.TakeBack, txn.Discard:
-		if err := remove(r.path(madeName)); err != nil {
-			return fmt.Errorf("journal: %w", err)
-		}
+		// A disk that takes nothing any more is no reason to leave the host as it is.
+		unmade := remove(r.path(madeName))
 		syncDir(r.dir)
 		restore := txn.Recover
 		if a == txn.Discard {
@@ -169,6 +177,9 @@ func (r records) act(a txn.Action, k txn.Kernel, j *journal) error {
 		if err := restore(k, j.Pending); err != nil {
 			return fmt.Errorf("the run of %s was cut off here, and what it did cannot be taken back: %w; "+
 				"nothing else was changed: put that right by hand, remove %s, and apply again", j.By.Owner, err, r.path(journalName))
+		}
+		if unmade != nil {
+			return fmt.Errorf("journal: the host is as before the run of %s, which the disk does not take: %w", j.By.Owner, unmade)
 		}
 		return r.end()
 	}
@@ -206,7 +217,7 @@ func decodeJournal(file []byte) (*journal, error) {
 // recover takes back the transaction that an earlier agent was in when it ended,
 // and says whose it was. It needs the host's lock: nobody is in charge then.
 func (s *Server) recover() (by *wire.LockInfo, err error) {
-	action, j, err := records{s.stateDir()}.decide(s.Kernel, "", txn.Found, true)
+	action, j, err := records{dir: s.stateDir()}.decide(s.Kernel, "", txn.Found, true)
 	if err != nil || action != txn.TakeBack {
 		return nil, err
 	}

@@ -34,7 +34,7 @@ func files(t testing.TB) (dir string) {
 	if err := writeLedger(dir, ledgerName, l); err != nil {
 		t.Fatal(err)
 	}
-	f, err := records{dir}.open(txn.Pending{Token: "abc", Begin: begin, Before: state.Objects{off}},
+	f, err := records{dir: dir}.open(txn.Pending{Token: "abc", Begin: begin, Before: state.Objects{off}},
 		wire.LockInfo{Owner: "me", Since: time.Unix(1, 0).UTC()})
 	if err != nil {
 		t.Fatal(err)

@@ -54,7 +54,7 @@ type Server struct {
 // finished even when nobody listens to its answer any more.
 func (s *Server) Serve(r io.Reader, w io.Writer) error {
 	defer s.unlock()
-	defer s.made.relieve(records{s.stateDir()})
+	defer s.made.relieve(records{dir: s.stateDir()})
 	in, out := bufio.NewReaderSize(r, 64<<10), newOutbox(w)
 	defer out.close()
 	hello := s.Hello
@@ -98,7 +98,11 @@ func (s *Server) answer(q wire.Request, events *outbox) wire.Response {
 	case set != 1:
 		err = fmt.Errorf("a request asks for one thing, this one for %d", set)
 	case q.Lock != nil:
-		out.Locked, err = s.takeLock(*q.Lock)
+		if out.Locked, err = s.takeLock(*q.Lock); err == nil {
+			if err = checkRoom(s.stateDir()); err != nil {
+				s.unlock()
+			}
+		}
 	case q.Observe != nil:
 		out.Observation, err = s.observe(*q.Observe)
 	case q.Begin != nil:
@@ -161,9 +165,6 @@ func (s *Server) takeLock(q wire.Lock) (*wire.Locked, error) {
 	}
 	s.lock = l
 	recovered, err := s.recover()
-	if err == nil {
-		err = checkRoom(s.stateDir())
-	}
 	if err != nil {
 		s.unlock()
 		return nil, err
@@ -242,7 +243,7 @@ func checkBegin(b wire.Begin) error {
 }
 
 func (s *Server) leave(q wire.Leave) (*wire.Left, error) {
-	if err := s.settle(records{s.stateDir()}); err != nil {
+	if err := s.settle(records{dir: s.stateDir()}); err != nil {
 		return nil, err
 	}
 	if s.lock == nil {

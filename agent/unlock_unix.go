@@ -30,7 +30,7 @@ func (s *Server) breakLock() (*wire.Unlocked, error) {
 		return nil, errors.New("this session holds the lock itself")
 	}
 	var out wire.Unlocked
-	r := records{s.stateDir()}
+	r := records{dir: s.stateDir()}
 	pending, err := r.pending()
 	if err != nil {
 		return nil, err

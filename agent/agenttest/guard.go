@@ -5,6 +5,7 @@ package agenttest
 import (
 	"os"
 	"sync"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -25,7 +26,7 @@ func StartGuard(k txn.Kernel) func(agent.Order, *os.File) (agent.Guarding, error
 		go func() {
 			defer close(g.ended)
 			defer unix.Close(fd) //nolint:errcheck // it gives the lock back
-			_, _ = (&agent.Guard{Order: o, Kernel: k, Signs: g.signs, Kill: func() error { return nil }}).Run()
+			_, _ = (&agent.Guard{Order: o, Kernel: k, Signs: g.signs, Again: time.Millisecond, Kill: func() error { return nil }}).Run()
 		}()
 		return g, nil
 	}

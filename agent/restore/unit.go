@@ -41,7 +41,7 @@ Before=network-online.target keepalived.service ldirectord.service
 [Service]
 Type=notify
 ExecStart=%[1]s restore
-Restart=on-failure
+Restart=always
 RestartSec=5
 # A ledger that cannot be read is not better the next time.
 RestartPreventExitStatus=3

@@ -63,19 +63,27 @@ func guard() error {
 		return fmt.Errorf("guard: %w", err)
 	}
 	process, err := unix.PidfdOpen(o.Agent, 0)
-	if err != nil && !errors.Is(err, unix.ESRCH) {
+	if err != nil && !errors.Is(err, unix.ESRCH) && !errors.Is(err, unix.ENOSYS) {
 		return fmt.Errorf("guard: %w", err)
 	}
+	byPID := errors.Is(err, unix.ENOSYS) // before Linux 5.3
 	signal.Ignore(syscall.SIGHUP, syscall.SIGINT, syscall.SIGPIPE)
 	stop := make(chan os.Signal, 1)
 	signal.Notify(stop, syscall.SIGTERM)
 	k := kernel.New()
 	defer k.Close()
 	g := agent.Guard{Order: o, Kernel: k, Signs: signs(), Stop: stop, Kill: func() error {
-		if process < 0 {
-			return nil
+		err := error(nil)
+		switch {
+		case byPID:
+			err = unix.Kill(o.Agent, unix.SIGKILL)
+		case process >= 0:
+			err = unix.PidfdSendSignal(process, unix.SIGKILL, nil, 0)
 		}
-		return unix.PidfdSendSignal(process, unix.SIGKILL, nil, 0)
+		if errors.Is(err, unix.ESRCH) {
+			err = nil // it has ended
+		}
+		return err
 	}}
 	tookBack, err := g.Run()
 	if executable, e := os.Executable(); e == nil && tookBack {

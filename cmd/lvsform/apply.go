@@ -364,12 +364,14 @@ func outcomeCode(o view.Outcome) int {
 	switch {
 	case rolledBack:
 		return exitRolledBack
-	case incomplete && written, len(o.Plan.Unreachable()) > 0:
+	case incomplete && written:
 		return exitPartly
 	case incomplete && stale:
 		return exitStale
 	case incomplete:
 		return exitError
+	case len(o.Plan.Unreachable()) > 0:
+		return exitPartly
 	}
 	return exitDone
 }

@@ -48,7 +48,7 @@ func (h *remoteHost) confirm(ctx context.Context, token string) error {
 		case ctx.Err() != nil:
 			return fmt.Errorf("%w: interrupted before its changes were confirmed; it takes them back by itself within %s; a new plan shows how it is", apply.ErrBroken, h.within)
 		case time.Now().After(deadline):
-			return fmt.Errorf("%w: it cannot be reached to confirm its changes, and takes them back by itself; a new plan shows how it is: %w", apply.ErrBroken, err)
+			return fmt.Errorf("%w: its changes could not be confirmed, and it takes them back by itself; a new plan shows how it is: %w", apply.ErrBroken, err)
 		}
 		h.fleet.progress.set(h.name, "its changes wait for a new connection: "+firstLine(err.Error()))
 		select {
