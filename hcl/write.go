@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
-	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -23,7 +22,10 @@ func Write(t *topology.Topology) ([]byte, error) {
 	if t.Persist != nil || len(t.Outputs) > 0 || len(t.Removed) > 0 {
 		return nil, errors.New("of a topology only its hosts and resources can be written")
 	}
-	w := writer{t: t}
+	w := writer{hosts: map[string]*topology.Host{}}
+	for _, h := range t.Hosts {
+		w.hosts[h.Name] = h
+	}
 	w.line("topology %s {}", quoted(t.Name))
 	for _, h := range t.Hosts {
 		if err := w.host(h); err != nil {
@@ -40,7 +42,7 @@ func Write(t *topology.Topology) ([]byte, error) {
 
 type writer struct {
 	bytes.Buffer
-	t *topology.Topology
+	hosts map[string]*topology.Host // by name
 }
 
 func (w *writer) line(format string, args ...any) { fmt.Fprintf(w, format+"\n", args...) }
@@ -76,11 +78,11 @@ func (w *writer) resource(r *topology.Resource) error {
 	if !ok || kind != r.Body.Type() || strings.ContainsAny(name, ".[") || r.PreventDestroy || len(r.IgnoreChanges)+len(r.Sensitive) > 0 {
 		return fmt.Errorf("%s: only resources of the root without lifecycle and secrets can be written", r.Path)
 	}
-	i := slices.IndexFunc(w.t.Hosts, func(h *topology.Host) bool { return h.Name == r.Host })
-	if i < 0 {
+	host := w.hosts[r.Host]
+	if host == nil {
 		return fmt.Errorf("%s: there is no host %q", r.Path, r.Host)
 	}
-	w.line("\n%s %s {\nhost = %s", kind, quoted(name), w.t.Hosts[i].Path)
+	w.line("\n%s %s {\nhost = %s", kind, quoted(name), host.Path)
 	switch b := r.Body.(type) {
 	case *topology.VirtualService:
 		w.service(b)
@@ -150,11 +152,11 @@ func usual(servers []topology.RealServer) string {
 func (w *writer) server(s *topology.VirtualService, r topology.RealServer, forward string) {
 	var lines []string
 	set := func(format string, args ...any) { lines = append(lines, fmt.Sprintf(format, args...)) }
-	i := slices.IndexFunc(w.t.Hosts, func(h *topology.Host) bool { return h.Name == r.Host && r.Host != "" })
-	if i >= 0 {
-		set("host = %s", w.t.Hosts[i].Path)
+	host := w.hosts[r.Host]
+	if host != nil {
+		set("host = %s", host.Path)
 	}
-	if i < 0 || w.t.Hosts[i].Address != r.Address {
+	if host == nil || host.Address != r.Address {
 		set("address = %s", quoted(r.Address.String()))
 	}
 	if r.Port != s.Port {

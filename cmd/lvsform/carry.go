@@ -19,6 +19,9 @@ type imported struct {
 	text    []byte
 	carried state.Objects
 	left    topology.Diagnostics // what no configuration can say, and why
+	// wrong is what validate will find in the configuration: nothing can be
+	// applied before it is mended.
+	wrong topology.Diagnostics
 }
 
 // importedHeader explains the file to who opens it first.
@@ -32,13 +35,13 @@ const importedHeader = `# The IPVS table of %s. Nothing here is about the other 
 // servers, for a server that is left out of a declared service would be removed.
 func carryOver(director *topology.Host, objects state.Objects) (*imported, error) {
 	im := &imported{}
-	text, err := configurationOf(director, objects)
+	text, wrong, err := configurationOf(director, objects)
 	if err == nil {
-		im.text, im.carried = text, objects
+		im.text, im.carried, im.wrong = text, objects, wrong
 		return im, nil
 	}
 	for _, part := range parts(objects) {
-		_, err := configurationOf(director, part)
+		_, _, err := configurationOf(director, part)
 		var refused *refusedError
 		switch {
 		case err == nil:
@@ -56,7 +59,7 @@ func carryOver(director *topology.Host, objects state.Objects) (*imported, error
 	if len(im.carried) == 0 {
 		return im, nil
 	}
-	im.text, err = configurationOf(director, im.carried)
+	im.text, im.wrong, err = configurationOf(director, im.carried)
 	return im, err
 }
 
@@ -86,20 +89,20 @@ type refusedError struct{ finding topology.Diagnostic }
 func (e *refusedError) Error() string { return e.finding.Summary + "\n" + e.finding.Detail }
 
 // configurationOf writes a configuration, loads it again, and compares what it
-// declares with the objects.
-func configurationOf(director *topology.Host, objects state.Objects) ([]byte, error) {
+// declares with the objects. It looks for what cannot work there.
+func configurationOf(director *topology.Host, objects state.Objects) (text []byte, wrong topology.Diagnostics, err error) {
 	body, err := hcl.Write(planner.Imported(director, objects))
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	text := append(fmt.Appendf(nil, importedHeader, director.Name), body...)
+	text = append(fmt.Appendf(nil, importedHeader, director.Name), body...)
 	t, err := loadText(text)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	declared, err := planner.Desired(t, director.Name)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	var got state.Objects
 	for _, d := range declared {
@@ -111,9 +114,22 @@ func configurationOf(director *topology.Host, objects state.Objects) ([]byte, er
 	got.Sort()
 	want.Sort()
 	if !slices.Equal(got, want) {
-		return nil, &refusedError{topology.Diagnostic{Summary: "a configuration would declare something else", Detail: difference(want, got)}}
+		return nil, nil, &refusedError{topology.Diagnostic{Summary: "a configuration would declare something else", Detail: difference(want, got)}}
 	}
-	return text, nil
+	return text, errorsIn(t), nil
+}
+
+// errorsIn is what stops a plan of a topology, whatever its hosts are like. The
+// places are left out: the file has none yet.
+func errorsIn(t *topology.Topology) topology.Diagnostics {
+	var out topology.Diagnostics
+	for _, d := range findings(planner.Build(planner.Input{Topology: t, Version: buildVersion()})) {
+		if d.Severity == topology.Error {
+			d.Range, d.Also = nil, nil
+			out = append(out, d)
+		}
+	}
+	return out
 }
 
 // difference describes the first objects in which two lists differ.

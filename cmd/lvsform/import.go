@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"net/netip"
 	"os"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -163,10 +164,14 @@ func (c *cli) importObjects(director *topology.Host, objects state.Objects, note
 	if err := c.writeImported(im.text, out); err != nil {
 		return err
 	}
-	c.diagnose(append(notes, im.left...))
+	c.diagnose(slices.Concat(notes, im.left, im.wrong))
+	next := "The first plan adopts them."
+	if len(im.wrong) > 0 {
+		next = "Mend the errors above in it before the first plan."
+	}
 	if out != "" {
-		c.say(fmt.Sprintf("%s: %s and %s. The first plan adopts them.", out,
-			view.Count(count[state.Service](im.carried), "virtual service"), view.Count(count[state.Destination](im.carried), "real server")))
+		c.say(fmt.Sprintf("%s: %s and %s. %s", out, view.Count(count[state.Service](im.carried), "virtual service"),
+			view.Count(count[state.Destination](im.carried), "real server"), next))
 	}
 	return nil
 }
