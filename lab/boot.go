@@ -160,8 +160,21 @@ func (g *Guest) boot(ctx context.Context) error {
 			return err
 		}
 	}
-	return g.start(ctx, "tcg,thread=multi", bootTimeout)
+	err = g.start(ctx, emulation, bootTimeout)
+	if errors.Is(err, errSilent) && ctx.Err() == nil {
+		// Where more machines than processors are emulated, a kernel now and
+		// then stops while it looks at its own.
+		g.options.Progress("the machine does not come up: booting it again")
+		err = g.start(ctx, emulation, bootTimeout)
+	}
+	return err
 }
+
+// emulation is QEMU's accelerator where KVM does not work.
+const emulation = "tcg,thread=multi"
+
+// errSilent is a machine that says nothing more.
+var errSilent = errors.New("no answer")
 
 // random is a word that nobody guesses.
 func random() (string, error) {
@@ -294,7 +307,7 @@ func (g *Guest) await(ctx context.Context, console string, patience time.Duratio
 		case bytes.Contains(said, []byte(readyLine)):
 			return nil
 		case len(said) == 0 && waited > patience, waited > bootTimeout:
-			return fmt.Errorf("no answer after %s; its console: %s", waited.Round(time.Second), tail(said))
+			return fmt.Errorf("%w after %s; its console: %s", errSilent, waited.Round(time.Second), tail(said))
 		}
 		select {
 		case <-tick.C:
