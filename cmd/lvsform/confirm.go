@@ -17,6 +17,8 @@ import (
 const (
 	// confirmPause is the time between two tries to reach a host anew.
 	confirmPause = time.Second
+	// leastTry is how long one try may take at least.
+	leastTry = 20 * time.Second
 	// healing is how long after the time for a confirmation a host is asked what
 	// has become of its changes.
 	healing = time.Minute
@@ -37,6 +39,7 @@ func newToken() string {
 // way, the host takes them back, and then answers that.
 func (h *remoteHost) confirm(ctx context.Context, token string) error {
 	deadline := time.Now().Add(h.within + healing)
+	var before error // why the try before came to nothing
 	for {
 		err := h.confirmOnce(ctx, token)
 		var answer *wire.Error
@@ -44,12 +47,16 @@ func (h *remoteHost) confirm(ctx context.Context, token string) error {
 		case err == nil:
 			return nil
 		case errors.As(err, &answer) && answer.Code == wire.ErrorRolledBack:
+			if before != nil {
+				return fmt.Errorf("%w: %s (the try before: %w)", apply.ErrRolledBack, answer.Message, before)
+			}
 			return fmt.Errorf("%w: %s", apply.ErrRolledBack, answer.Message)
 		case ctx.Err() != nil:
 			return fmt.Errorf("%w: interrupted before its changes were confirmed; it takes them back by itself within %s; a new plan shows how it is", apply.ErrBroken, h.within)
 		case time.Now().After(deadline):
 			return fmt.Errorf("%w: its changes could not be confirmed, and it takes them back by itself; a new plan shows how it is: %w", apply.ErrBroken, err)
 		}
+		before = err
 		h.fleet.progress.set(h.name, "its changes wait for a new connection: "+firstLine(err.Error()))
 		select {
 		case <-ctx.Done():
@@ -58,8 +65,11 @@ func (h *remoteHost) confirm(ctx context.Context, token string) error {
 	}
 }
 
-// confirmOnce opens a connection that shares nothing with those before it.
+// confirmOnce opens a connection that shares nothing with those before it. One
+// that hangs must not use up the time for all.
 func (h *remoteHost) confirmOnce(ctx context.Context, token string) error {
+	ctx, cancel := context.WithTimeout(ctx, max(h.within/4, leastTry))
+	defer cancel()
 	s, err := h.fleet.dialer.Fresh().Connect(ctx, target(h.machine))
 	if err != nil {
 		return err
