@@ -41,6 +41,7 @@ type byKind struct {
 	Syncs        []Sync       `json:"ipvs_sync,omitempty"`
 	Services     []Service    `json:"ipvs_service,omitempty"`
 	Destinations destinations `json:"ipvs_destination,omitempty"`
+	Configs      []Config     `json:"config,omitempty"`
 	Units        []Unit       `json:"service,omitempty"`
 }
 
@@ -76,6 +77,8 @@ func (os Objects) MarshalJSON() ([]byte, error) {
 			k.Syncs = append(k.Syncs, o)
 		case Service:
 			k.Services = append(k.Services, o)
+		case Config:
+			k.Configs = append(k.Configs, o)
 		case Unit:
 			k.Units = append(k.Units, o)
 		case Destination:
@@ -111,6 +114,7 @@ func (os *Objects) UnmarshalJSON(b []byte) error {
 	if err := k.Destinations.appendTo(os); err != nil {
 		return err
 	}
+	appendAll(os, k.Configs)
 	appendAll(os, k.Units)
 	seen := make(map[Key]bool, len(*os))
 	for _, o := range *os {

@@ -76,11 +76,20 @@ type Unit struct {
 	Enabled Opt[bool] `json:"enabled,omitzero"` // started at boot
 }
 
+// Config is a topology's part of the configuration of keepalived(8) or
+// ldirectord(8), beside what others have configured there.
+type Config struct {
+	Program  string `json:"program"`  // keepalived or ldirectord
+	Topology string `json:"topology"` // whose part it is
+	Text     string `json:"text"`     // may hold secrets
+}
+
 func (f FOU) Key() Key     { return Key{KindFOU, f.Family + "/" + strconv.Itoa(int(f.Port))} }
 func (Timeouts) Key() Key  { return Key{KindTimeouts, "host"} }
 func (s Sync) Key() Key    { return Key{KindSync, s.Role} }
 func (p Package) Key() Key { return Key{KindPackage, p.Name} }
 func (u Unit) Key() Key    { return Key{KindUnit, u.Name} }
+func (c Config) Key() Key  { return Key{KindConfig, c.Program + "/" + c.Topology} }
 func (m Mark) Key() Key {
 	return Key{KindMark, m.Protocol + "/" + m.Address.String() + "/" + m.Ports}
 }
@@ -92,6 +101,7 @@ func (f FOU) Resolve(Object) Object        { return f }
 func (m Mark) Resolve(Object) Object       { return m }
 func (m Masquerade) Resolve(Object) Object { return m }
 func (p Package) Resolve(Object) Object    { return p }
+func (c Config) Resolve(Object) Object     { return c }
 
 func (t Timeouts) Resolve(live Object) Object {
 	have, ok := live.(Timeouts)

@@ -26,12 +26,13 @@ const (
 	KindSync        Kind = "ipvs_sync"
 	KindService     Kind = "ipvs_service"
 	KindDestination Kind = "ipvs_destination"
+	KindConfig      Kind = "config"
 	KindUnit        Kind = "service"
 )
 
 // Kinds lists every kind, in the order in which a host is built up.
 var Kinds = []Kind{KindPackage, KindModule, KindSysctl, KindLink, KindFOU, KindAddress, KindRoute, KindRule,
-	KindMark, KindMasquerade, KindTimeouts, KindSync, KindService, KindDestination, KindUnit}
+	KindMark, KindMasquerade, KindTimeouts, KindSync, KindService, KindDestination, KindConfig, KindUnit}
 
 // Key is the kernel's identity of an object: two objects with one key cannot
 // exist beside each other on a host.
@@ -69,8 +70,9 @@ func kindRank(k Kind) int {
 }
 
 // Object is one object of a host: one of Package, Module, Sysctl, Link, FOU,
-// Address, Route, Rule, Mark, Masquerade, Timeouts, Sync, Service, Destination
-// and Unit, never a pointer, so that == compares every attribute. Counters are no part of an object.
+// Address, Route, Rule, Mark, Masquerade, Timeouts, Sync, Service, Destination,
+// Config and Unit, never a pointer, so that == compares every attribute. Counters
+// are no part of an object.
 type Object interface {
 	Key() Key
 	// Resolve returns the object with the attributes that it leaves open

@@ -92,7 +92,8 @@ type Resource struct {
 }
 
 // Body is what a resource declares: one of *Sysctl, *Link, *Address, *Route,
-// *Rule, *VirtualService, *Mark, *Masquerade, *IPVS, *Package and *Service.
+// *Rule, *VirtualService, *VRRPInstance, *Mark, *Masquerade, *IPVS, *Package and
+// *Service.
 type Body interface {
 	// Type is the block's type in the language: `virtual_service`.
 	Type() string
@@ -178,7 +179,90 @@ type VirtualService struct {
 	// DrainTimeout is how long the connections of a real server that goes get
 	// to end; nil: the planner decides.
 	DrainTimeout *time.Duration
-	RealServers  []RealServer // sorted by Name
+	// Checker programs the table and takes dead servers out of it: keepalived or
+	// ldirectord; "" is the kernel's table as lvsform writes it, without checks.
+	Checker     string
+	HealthCheck *HealthCheck // nil: none
+	Fallback    *Fallback    // where clients go when no real server is alive; nil: nowhere
+	// Quorum is how many real servers must be alive (keepalived: their weight) for
+	// the service to be served; 0: not declared, which is one.
+	Quorum int
+	// Quiescent gives a dead server the weight 0 instead of taking it out; nil:
+	// the planner decides.
+	Quiescent   *bool
+	RealServers []RealServer // sorted by Name
+}
+
+// HealthCheck is how a checker finds out whether a real server is alive; zero
+// fields leave the choice to the planner.
+type HealthCheck struct {
+	Type       string        // tcp, http, https, dns, smtp, udp, ping, script; ldirectord: also on, off
+	Interval   time.Duration // between two checks
+	Timeout    time.Duration // of one
+	Retries    *int          // before a server counts as dead
+	RetryDelay time.Duration // between two of them
+	Port       uint16        // checked; 0: the real server's
+	Path       string        // http, https: what is asked for; "" is /
+	Status     []int         // http, https: the answers that are good; none: 200 to 299
+	HostHeader string        // http, https: the virtual host that is asked for
+	Contains   string        // http, https: what the answer must contain
+	Name       string        // dns: what is asked for
+	Record     string        // dns: its type, as A
+	HELO       string        // smtp: the name that is told
+	Send       string        // udp: the payload
+	Receive    string        // udp: what the answer must begin with
+	Command    string        // script: an absolute path and its arguments, no shell
+	User       string        // script: who runs it; "" is root
+}
+
+// Fallback is a server for the clients when all real servers are dead.
+type Fallback struct {
+	Address netip.Addr
+	Port    uint16 // the service's where not declared
+	Forward string // nat, dr or tun
+}
+
+// VRRPInstance is a group of addresses that float between hosts (RFC 3768, RFC
+// 5798), as one of its hosts takes part in it.
+type VRRPInstance struct {
+	Interface        string
+	RouterID         string // the host's name for itself; "" is its host name
+	VirtualRouterID  int    // 1..255
+	Priority         int    // 1..255
+	State            string // at start: MASTER or BACKUP; "" is BACKUP
+	AdvertInterval   time.Duration
+	Preempt          *bool // nil: true
+	PreemptDelay     time.Duration
+	Version          int // 2 or 3
+	Authentication   *VRRPAuthentication
+	Unicast          *VRRPUnicast
+	VirtualAddresses []VirtualAddress // sorted by Name, at least one
+	TrackInterfaces  []string         // sorted
+	SyncGroup        string           // instances of one group change together; "": none
+}
+
+// VRRPAuthentication is the password of RFC 2338 (version 2 alone).
+type VRRPAuthentication struct {
+	Type     string // PASS or AH
+	Password string
+}
+
+// VRRPUnicast sends advertisements to the peers instead of a multicast group.
+type VRRPUnicast struct {
+	Source netip.Addr   // zero: the interface's
+	Peers  []netip.Addr // sorted, at least one
+}
+
+// VirtualAddress is one of the addresses that float.
+type VirtualAddress struct {
+	Name   string
+	IP     netip.Prefix
+	Device string // "" is the instance's interface
+	Label  string // IPv4 only; "": none
+	// Excluded leaves the address out of the advertisements, so that it may differ
+	// between the hosts for a while. nil: all but the first are.
+	Excluded *bool
+	Range    Range
 }
 
 // Persistence sends a client to the server that it had before.
@@ -285,6 +369,7 @@ func (*Address) Type() string        { return "address" }
 func (*Route) Type() string          { return "route" }
 func (*Rule) Type() string           { return "rule" }
 func (*VirtualService) Type() string { return "virtual_service" }
+func (*VRRPInstance) Type() string   { return "vrrp_instance" }
 func (*Mark) Type() string           { return "mark" }
 func (*Masquerade) Type() string     { return "masquerade" }
 func (*IPVS) Type() string           { return "ipvs" }

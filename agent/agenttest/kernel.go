@@ -208,6 +208,8 @@ func asked(q txn.Query, o state.Object) bool {
 		return slices.Contains(q.Units, o.Name)
 	case state.Mark, state.Masquerade:
 		return q.NFT
+	case state.Config:
+		return q.Configs
 	case state.Timeouts, state.Sync, state.Service, state.Destination:
 		return q.IPVS
 	}

@@ -34,6 +34,7 @@ type Query struct {
 	Units    []string
 	Network  bool // links, fou ports, addresses, routes, rules
 	NFT      bool // marks and masquerades: lvsform's nftables table
+	Configs  bool // lvsform's parts of the configuration of keepalived and ldirectord
 	IPVS     bool // timeouts, sync daemons, services and destinations
 }
 
