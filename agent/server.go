@@ -40,6 +40,8 @@ type Server struct {
 	// StartGuard starts a process that runs Guard and outlives the session. It
 	// inherits the file of the host's lock.
 	StartGuard func(o Order, lock *os.File) (Guarding, error)
+	// Knock opens connections; nil: this host opens none.
+	Knock func(wire.Knock) ([]string, error)
 
 	busy sync.Mutex // held while a request is answered
 	lock *lock
@@ -117,6 +119,14 @@ func (s *Server) answer(q wire.Request, events *outbox) wire.Response {
 	case q.Connections != nil:
 		out.Connected = &wire.Connected{}
 		out.Connected.Destinations, err = s.Kernel.Connections(q.Connections.Services)
+	case q.Activity != nil:
+		out.Activity = &state.Activity{}
+		*out.Activity, err = s.Kernel.Activity(q.Activity.Services)
+	case q.Knock != nil && s.Knock == nil:
+		err = errors.New("this host opens no connections")
+	case q.Knock != nil:
+		out.Knocked = &wire.Knocked{}
+		out.Knocked.Failures, err = s.Knock(*q.Knock)
 	}
 	if err != nil {
 		return wire.Response{Error: asError(err)}
@@ -125,7 +135,7 @@ func (s *Server) answer(q wire.Request, events *outbox) wire.Response {
 }
 
 func countSet(q wire.Request) (n int) {
-	for _, set := range []bool{q.Lock != nil, q.Observe != nil, q.Begin != nil, q.Confirm != nil, q.Unlock != nil, q.Leave != nil, q.Connections != nil} {
+	for _, set := range []bool{q.Lock != nil, q.Observe != nil, q.Begin != nil, q.Confirm != nil, q.Unlock != nil, q.Leave != nil, q.Connections != nil, q.Activity != nil, q.Knock != nil} {
 		if set {
 			n++
 		}

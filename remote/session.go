@@ -177,6 +177,35 @@ func (s *Session) Connections(ctx context.Context, services []state.ServiceID) (
 	return r.Connected.Destinations, nil
 }
 
+// Activity reads what the host does at the moment, with the counters of the
+// destinations of services.
+func (s *Session) Activity(ctx context.Context, services []state.ServiceID) (state.Activity, error) {
+	r, err := s.call(ctx, "activity", wire.Request{Activity: &wire.Activity{Services: services}}, nil)
+	if err == nil && r.Activity == nil {
+		err = s.unexpected("activity")
+	}
+	if err != nil {
+		return state.Activity{}, err
+	}
+	return *r.Activity, nil
+}
+
+// Knock opens connections from the host. What it returns is why each was not
+// taken, "" for one that was.
+func (s *Session) Knock(ctx context.Context, k wire.Knock) ([]string, error) {
+	r, err := s.call(ctx, "knock", wire.Request{Knock: &k}, nil)
+	if err == nil && (r.Knocked == nil || len(r.Knocked.Failures) != k.Count) {
+		err = s.unexpected("knock")
+	}
+	if err != nil {
+		return nil, err
+	}
+	for i, failure := range r.Knocked.Failures {
+		r.Knocked.Failures[i] = clean(failure)
+	}
+	return r.Knocked.Failures, nil
+}
+
 // Close ends the agent and the connection. It waits for an agent that holds
 // the host's lock, so that the next command finds it free.
 func (s *Session) Close() error {
@@ -267,7 +296,7 @@ func (s *Session) send(g *guard, frame []byte) error {
 func checkResponse(r wire.Response) error {
 	n := 0
 	for _, set := range []bool{
-		r.Step != nil, r.Working != nil, r.Locked != nil, r.Observation != nil, r.Result != nil, r.Confirmed != nil, r.Unlocked != nil, r.Left != nil, r.Connected != nil, r.Error != nil,
+		r.Step != nil, r.Working != nil, r.Locked != nil, r.Observation != nil, r.Result != nil, r.Confirmed != nil, r.Unlocked != nil, r.Left != nil, r.Connected != nil, r.Activity != nil, r.Knocked != nil, r.Error != nil,
 	} {
 		n += boolInt(set)
 	}

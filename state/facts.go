@@ -56,6 +56,34 @@ func (c Connections) Open(protocol string) int {
 	return int(c.Active)
 }
 
+// Counters are what the kernel counts for an IPVS destination. All but the
+// Connections it sums up every two seconds.
+type Counters struct {
+	Connections
+	// Total is how many connections came since the destination was made, or its
+	// counters were set to zero.
+	Total uint64 `json:"total"`
+	Rates
+}
+
+// Rates are the kernel's estimates for the last seconds, each per second.
+type Rates struct {
+	Conns      uint64 `json:"connections_per_second"`
+	PacketsIn  uint64 `json:"packets_in_per_second"`
+	PacketsOut uint64 `json:"packets_out_per_second"` // 0 where answers do not pass the director
+	BytesIn    uint64 `json:"bytes_in_per_second"`
+	BytesOut   uint64 `json:"bytes_out_per_second"`
+}
+
+// Activity is what a host does at the moment, beside the objects that it has.
+type Activity struct {
+	// Counters are those of the destinations of the services asked for, as far
+	// as they exist.
+	Counters []Counters `json:"counters,omitempty"`
+	// Programs are keepalived and ldirectord, where they run; sorted.
+	Programs []string `json:"programs,omitempty"`
+}
+
 // Filter is a base chain that can drop packets.
 type Filter struct {
 	Family string `json:"family"` // ip, ip6 or inet

@@ -8,6 +8,7 @@
 package wire
 
 import (
+	"net/netip"
 	"time"
 
 	"github.com/lvsform/lvsform/state"
@@ -35,6 +36,8 @@ type Request struct {
 	Leave   *Leave   `json:"leave,omitempty"`
 	// Connections asks for the connections of some services.
 	Connections *Connections `json:"connections,omitempty"`
+	Activity    *Activity    `json:"activity,omitempty"`
+	Knock       *Knock       `json:"knock,omitempty"`
 }
 
 // Response is one frame from the agent after Hello.
@@ -53,7 +56,10 @@ type Response struct {
 	Unlocked    *Unlocked    `json:"unlocked,omitempty"`
 	Left        *Left        `json:"left,omitempty"`
 	Connected   *Connected   `json:"connected,omitempty"`
-	Error       *Error       `json:"error,omitempty"`
+	// Activity answers the request of that name.
+	Activity *state.Activity `json:"activity,omitempty"`
+	Knocked  *Knocked        `json:"knocked,omitempty"`
+	Error    *Error          `json:"error,omitempty"`
 }
 
 // Lock takes the host's lock for the rest of the session. It waits for moments: a
@@ -183,6 +189,29 @@ type Connections struct {
 // Connected answers Connections: the destinations of those services that exist.
 type Connected struct {
 	Destinations []state.Connections `json:"destinations"`
+}
+
+// Activity reads what the host does at the moment, and changes nothing.
+type Activity struct {
+	Services []state.ServiceID `json:"services,omitempty"` // whose counters are read
+}
+
+// MaxKnock is how many connections a Knock opens at most.
+const MaxKnock = 64
+
+// Knock opens connections, all at once, and closes those that were taken; for
+// UDP it sends a datagram without content on each and waits for nothing.
+type Knock struct {
+	Protocol string         `json:"protocol"` // tcp, udp or sctp
+	Address  netip.AddrPort `json:"address"`
+	Count    int            `json:"count"`   // 1..MaxKnock
+	Timeout  time.Duration  `json:"timeout"` // of each, in ns
+}
+
+// Knocked answers Knock: what became of each connection, "" where it was taken,
+// else why it was not.
+type Knocked struct {
+	Failures []string `json:"failures"`
 }
 
 // Leave ends a topology's presence on a host: its members are forgotten, and

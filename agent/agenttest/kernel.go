@@ -46,7 +46,9 @@ type Kernel struct {
 	made    int      // changes made so far
 	spoken  []state.Address
 	facts   state.Facts
-	units   map[string][]state.Unit // by the package that brings them
+	units   map[string][]state.Unit   // by the package that brings them
+	counted map[string]state.Counters // by destination
+	running []string
 }
 
 // NewKernel returns a kernel with these objects and the usual modules to load.
@@ -245,19 +247,6 @@ func (k *Kernel) Apply(changes []state.Change) (done int, err error) {
 		k.made++
 	}
 	return len(changes), nil
-}
-
-// Connections implements txn.Kernel: no destination has any.
-func (k *Kernel) Connections(services []state.ServiceID) ([]state.Connections, error) {
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	var out []state.Connections
-	for _, o := range k.objects {
-		if d, ok := o.(state.Destination); ok && slices.Contains(services, d.Service) {
-			out = append(out, state.Connections{Destination: d.Key().ID})
-		}
-	}
-	return out, nil
 }
 
 // Facts implements txn.Kernel.

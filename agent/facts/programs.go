@@ -12,6 +12,14 @@ import (
 // Programs are those that keep IPVS services of their own and run in the network
 // namespace of the caller, sorted. proc is proc(5), root the host's files.
 func Programs(proc, root string) []string {
+	return Running(proc, func(name string) bool {
+		return name == "ldirectord" || name == "kube-proxy" || name == "keepalived" && hasVirtualServers(root)
+	})
+}
+
+// Running are the names of the processes asked for that run in the network
+// namespace of the caller, sorted, each once.
+func Running(proc string, asked func(name string) bool) []string {
 	own, _ := os.Readlink(filepath.Join(proc, "thread-self/ns/net"))
 	comms, _ := filepath.Glob(filepath.Join(proc, "[0-9]*/comm"))
 	var out []string
@@ -21,8 +29,7 @@ func Programs(proc, root string) []string {
 			continue // it has ended
 		}
 		name := strings.TrimSpace(string(b))
-		keeps := name == "ldirectord" || name == "kube-proxy" || name == "keepalived" && hasVirtualServers(root)
-		if !keeps || slices.Contains(out, name) {
+		if !asked(name) || slices.Contains(out, name) {
 			continue
 		}
 		if there, err := os.Readlink(filepath.Join(filepath.Dir(file), "ns/net")); err == nil && there == own {

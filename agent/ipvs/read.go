@@ -147,18 +147,18 @@ func (t *Table) dumpDestinations(objects []state.Object, service state.ServiceID
 	return objects, atOnce, nil
 }
 
-// Connections counts the connections of the destinations of services; a service
-// that does not exist has none. Destinations that come or go meanwhile may be
-// missing.
-func (t *Table) Connections(services []state.ServiceID) ([]state.Connections, error) {
-	var out []state.Connections
+// Counters reads what the kernel counts for the destinations of services; a
+// service that does not exist has none. Destinations that come or go meanwhile
+// may be missing.
+func (t *Table) Counters(services []state.ServiceID) ([]state.Counters, error) {
+	var out []state.Counters
 	for _, service := range services {
 		r, err := fromID(service)
 		if err != nil {
 			return nil, err
 		}
 		_, err = t.exchange(requestDestinations(t.family, &r), func(attrs []byte) error {
-			c, err := decodeConnections(attrs, service, r.AddressFamily)
+			c, err := decodeCounters(attrs, service, r.AddressFamily)
 			out = append(out, c)
 			return err
 		})
@@ -167,6 +167,16 @@ func (t *Table) Connections(services []state.ServiceID) ([]state.Connections, er
 		}
 	}
 	return out, nil
+}
+
+// Connections is the part of Counters that the kernel keeps at every moment.
+func (t *Table) Connections(services []state.ServiceID) ([]state.Connections, error) {
+	counters, err := t.Counters(services)
+	var out []state.Connections
+	for _, c := range counters {
+		out = append(out, c.Connections)
+	}
+	return out, err
 }
 
 func explainRead(err error) error {

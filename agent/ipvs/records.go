@@ -53,10 +53,22 @@ const (
 	dstLower       = 6
 	dstActive      = 7
 	dstInactive    = 8
+	dstStats       = 10
 	dstFamily      = 11
+	dstStats64     = 12
 	dstTunnelType  = 13
 	dstTunnelPort  = 14
 	dstTunnelFlags = 15
+)
+
+// Attributes of statistics: IPVS_STATS_ATTR_*.
+const (
+	statsConns  = 1
+	statsCPS    = 6
+	statsInPPS  = 7
+	statsOutPPS = 8
+	statsInBPS  = 9
+	statsOutBPS = 10
 )
 
 // appendServiceID appends the attributes that name a service.
@@ -193,17 +205,17 @@ func (d *destination) decode(attrs []byte, family uint16) error {
 	return r.err
 }
 
-// decodeConnections reads the counters of connections that decode leaves out.
-func decodeConnections(attrs []byte, service state.ServiceID, family uint16) (state.Connections, error) {
+// decodeCounters reads the counters that decode leaves out.
+func decodeCounters(attrs []byte, service state.ServiceID, family uint16) (c state.Counters, err error) {
 	var d destination
 	if err := d.decode(attrs, family); err != nil {
-		return state.Connections{}, err
+		return c, err
 	}
 	object, err := toDestination(service, &d)
 	if err != nil {
-		return state.Connections{}, err
+		return c, err
 	}
-	c := state.Connections{Destination: object.Key().ID}
+	c.Destination = object.Key().ID
 	attrs, err = nested(attrs, attrDest)
 	r := attrReader{rest: attrs, err: err}
 	for r.next() {
@@ -212,7 +224,38 @@ func decodeConnections(attrs []byte, service state.ServiceID, family uint16) (st
 			c.Active = r.uint32()
 		case dstInactive:
 			c.Inactive = r.uint32()
+		case dstStats, dstStats64: // kernels before 4.1 know only the first
+			r.err = decodeStats(&c, r.value)
 		}
 	}
 	return c, r.err
+}
+
+// decodeStats reads the attributes of either kind of statistics.
+func decodeStats(c *state.Counters, attrs []byte) error {
+	r := attrReader{rest: attrs}
+	for r.next() {
+		var n uint64
+		switch len(r.value) {
+		case 4:
+			n = uint64(r.uint32())
+		case 8:
+			n = binary.NativeEndian.Uint64(r.value)
+		}
+		switch r.kind {
+		case statsConns:
+			c.Total = n
+		case statsCPS:
+			c.Conns = n
+		case statsInPPS:
+			c.PacketsIn = n
+		case statsOutPPS:
+			c.PacketsOut = n
+		case statsInBPS:
+			c.BytesIn = n
+		case statsOutBPS:
+			c.BytesOut = n
+		}
+	}
+	return r.err
 }

@@ -134,6 +134,19 @@ func (k *Kernel) Connections(services []state.ServiceID) ([]state.Connections, e
 	return k.table.Connections(services)
 }
 
+// Activity implements txn.Kernel.
+func (k *Kernel) Activity(services []state.ServiceID) (a state.Activity, err error) {
+	a.Programs = facts.Running("/proc", func(name string) bool { return name == "keepalived" || name == "ldirectord" })
+	if !ipvs.Loaded() {
+		return a, nil
+	}
+	if err := k.open(); err != nil {
+		return a, err
+	}
+	a.Counters, err = k.table.Counters(services)
+	return a, err
+}
+
 // Apply implements txn.Kernel.
 func (k *Kernel) Apply(changes []state.Change) (done int, err error) {
 	for from := 0; from < len(changes); {

@@ -19,6 +19,9 @@ type Kernel interface {
 	Facts(traffic bool) (state.Facts, error)
 	// Connections counts the connections of the destinations of services.
 	Connections(services []state.ServiceID) ([]state.Connections, error)
+	// Activity tells what the host does at the moment, with the counters of the
+	// destinations of services.
+	Activity(services []state.ServiceID) (state.Activity, error)
 	// Announce tells the neighbours that this host now has the address. A
 	// device that has no neighbours to tell is no error.
 	Announce(a state.Address) error

@@ -14,6 +14,7 @@ import (
 
 	"github.com/lvsform/lvsform/agent"
 	"github.com/lvsform/lvsform/agent/kernel"
+	"github.com/lvsform/lvsform/agent/knock"
 	"github.com/lvsform/lvsform/wire"
 )
 
@@ -49,6 +50,7 @@ func serve() error {
 			Hostname: hostname, Kernel: release, Arch: runtime.GOARCH, UID: os.Geteuid(),
 		},
 		Executable: executable, StartGuard: startGuard, Persistence: persistence(executable),
+		Knock: knock.Knock,
 	}
 	// A session that is lost ends the agent, but never in the middle of a
 	// change: what has begun is completed or undone first.
