@@ -3,7 +3,9 @@ package apply
 import (
 	"context"
 	"fmt"
+	"net/netip"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/lvsform/lvsform/planner"
@@ -53,15 +55,13 @@ func (r *run) drain(ctx context.Context, host string, changes []planner.Change) 
 // connections are the open connections of the changes' destinations, by key.
 func (r *run) connections(ctx context.Context, host string, changes []planner.Change) (map[string]int, error) {
 	var services []state.ServiceID
-	protocol := map[string]string{}
 	for _, c := range changes {
-		d, ok := c.After.(state.Destination)
-		if !ok {
-			return nil, fmt.Errorf("%s is no destination", c.Key())
+		service, err := drained(c)
+		if err != nil {
+			return nil, err
 		}
-		protocol[c.Key().ID] = d.Service.Protocol
-		if !slices.Contains(services, d.Service) {
-			services = append(services, d.Service)
+		if !slices.Contains(services, service) {
+			services = append(services, service)
 		}
 	}
 	counts, err := r.hosts[host].Connections(context.WithoutCancel(ctx), services)
@@ -69,8 +69,36 @@ func (r *run) connections(ctx context.Context, host string, changes []planner.Ch
 		return nil, err
 	}
 	out := map[string]int{}
-	for _, c := range counts {
-		out[c.Destination] = c.Open(protocol[c.Destination])
+	for _, change := range changes {
+		for _, c := range counts {
+			if concerns(change, c.Destination) {
+				service, _ := drained(change)
+				out[change.Key().ID] += c.Open(service.Protocol)
+			}
+		}
 	}
 	return out, nil
+}
+
+// drained is the service whose connections a change waits for.
+func drained(c planner.Change) (state.ServiceID, error) {
+	switch o := c.After.(type) {
+	case state.Destination:
+		return o.Service, nil
+	case state.Masquerade:
+		return planner.MasqueradedService(o), nil
+	}
+	return state.ServiceID{}, fmt.Errorf("%s has no connections", c.Key())
+}
+
+// concerns tells whether a change waits for the connections of a destination: of
+// a masquerade they are those of every port of its real server.
+func concerns(c planner.Change, destination string) bool {
+	m, ok := c.After.(state.Masquerade)
+	if !ok {
+		return destination == c.Key().ID
+	}
+	server, ok := strings.CutPrefix(destination, planner.MasqueradedService(m).String()+"/")
+	at, err := netip.ParseAddrPort(server)
+	return ok && err == nil && at.Addr() == m.To
 }

@@ -42,6 +42,11 @@ func (b *builder) drains() {
 	var drains []Change
 	for i := range b.plan.Changes {
 		c := &b.plan.Changes[i]
+		if idle, ok := b.masqueradeDrain(*c); ok {
+			drains = append(drains, idle)
+			c.Before = idle.After
+			continue
+		}
 		d, ok := c.Before.(state.Destination)
 		if !ok || going[c.Host+" "+d.Service.String()] {
 			continue
@@ -65,10 +70,10 @@ func (b *builder) drains() {
 	b.countConnections()
 }
 
-// drainClaim records that a destination is being drained, so that neither a
-// reboot nor the end of the run gives it its weight back; nil: it is not the
+// drainClaim records that an object is being drained, so that neither a reboot
+// nor the end of the run gives a destination its weight back; nil: it is not the
 // topology's.
-func (b *builder) drainClaim(host string, drained state.Destination) *state.ClaimChange {
+func (b *builder) drainClaim(host string, drained state.Object) *state.ClaimChange {
 	entry, ok := b.entries(host)[drained.Key()]
 	if !ok {
 		return nil

@@ -35,7 +35,11 @@ func (c Change) Replaces() bool {
 		before := c.Before.(Link)
 		before.Up, before.MTU = after.Up, after.MTU
 		return before != after
-	case FOU, Sync, Masquerade:
+	case Masquerade:
+		before := c.Before.(Masquerade)
+		before.Idle = after.Idle
+		return before != after
+	case FOU, Sync:
 		return c.Before != c.After
 	}
 	return false

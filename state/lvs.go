@@ -35,6 +35,9 @@ type Masquerade struct {
 	// Source is the address that the real server sees; unset: that of the
 	// interface through which it is reached.
 	Source netip.Addr `json:"source,omitzero"`
+	// Idle: no connection is given a new source any more, but those that were
+	// keep it. The kernel forgets all of them with the last masquerade.
+	Idle bool `json:"idle,omitempty"`
 }
 
 // Timeouts are how long the host's IPVS remembers idle connections; whole

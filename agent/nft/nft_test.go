@@ -31,6 +31,7 @@ var (
 func TestTagsNameTheirObjects(t *testing.T) {
 	for _, o := range []state.Object{
 		web, full, state.Mark{Protocol: "sctp", Address: six, Ports: "1-65535", Mark: 0xffffffff},
+		state.Masquerade{VIP: vip, Protocol: "tcp", Port: 81, To: server, Idle: true},
 		state.Masquerade{VIP: six, Protocol: "udp", To: netip.MustParseAddr("2001:db8::20")},
 	} {
 		if diff := cmp.Diff(o, objectOf(tagOf(o)), byValue); diff != "" {

@@ -73,19 +73,27 @@ func tagOf(o state.Object) string {
 		if o.Source.IsValid() {
 			source = o.Source.String()
 		}
-		return fmt.Sprintf("masquerade %s %s %d %s %s", o.Protocol, o.VIP, o.Port, o.To, source)
+		tag := fmt.Sprintf("masquerade %s %s %d %s %s", o.Protocol, o.VIP, o.Port, o.To, source)
+		if o.Idle {
+			tag += idleTag
+		}
+		return tag
 	}
 	return ""
 }
 
+// idleTag marks the rule of a masquerade that is idle.
+const idleTag = " idle"
+
 // objectOf is the object of a tag, nil where it is none of ours.
 func objectOf(tag string) state.Object {
 	var o state.Object
-	switch f := strings.Fields(tag); {
+	line, idle := strings.CutSuffix(tag, idleTag)
+	switch f := strings.Fields(line); {
 	case len(f) == 5 && f[0] == "mark":
 		o = state.Mark{Protocol: f[1], Address: addr(f[2]), Ports: f[3], Mark: uint32(number(f[4], 32))}
 	case len(f) == 6 && f[0] == "masquerade":
-		o = state.Masquerade{Protocol: f[1], VIP: addr(f[2]), Port: uint16(number(f[3], 16)), To: addr(f[4]), Source: addr(f[5])}
+		o = state.Masquerade{Protocol: f[1], VIP: addr(f[2]), Port: uint16(number(f[3], 16)), To: addr(f[4]), Source: addr(f[5]), Idle: idle}
 	}
 	if o == nil || check(o) != nil || tagOf(o) != tag {
 		return nil
@@ -264,6 +272,9 @@ func markRule(m state.Mark, ports [2]uint16) []byte {
 	return e.data
 }
 
+// masqueradeRule has no effect for an idle masquerade. It stands all the same:
+// while there is a rule the chain is there, and with it the kernel goes on
+// translating the connections that it has translated before.
 func masqueradeRule(m state.Masquerade) []byte {
 	e := expressions{make([]byte, 0, 640)}
 	e.family(m.VIP)
@@ -276,6 +287,9 @@ func masqueradeRule(m state.Masquerade) []byte {
 	e.protocol(m.Protocol)
 	if m.Port != 0 {
 		e.original(originalPort, binary.BigEndian.AppendUint16(nil, m.Port))
+	}
+	if m.Idle {
+		return e.data
 	}
 	if !m.Source.IsValid() {
 		e.add("masq", nil)
