@@ -43,12 +43,13 @@ sysctl "reuse" {
   settings = { "net.ipv4.vs.conn_reuse_mode" = 2 }
 }
 module "web" {
-  source       = "lvsform://MODE"
-  vip          = "OUTSIDE110"
-  port         = 80
-  scheduler    = "rr"
-  directors    = { dir1 = { host = host.dir1, device = "eth0", interfaces = ["eth0", "eth1"] } }
-  real_servers = {
+  source        = "lvsform://MODE"
+  vip           = "OUTSIDE110"
+  port          = 80
+  scheduler     = "rr"
+  drain_timeout = "5s"
+  directors     = { dir1 = { host = host.dir1, device = "eth0", interfaces = ["eth0", "eth1"] } }
+  real_servers  = {
     rs1 = { host = host.rs1 }
     rs2 = { host = host.rs2 }
   }
