@@ -3,6 +3,8 @@ package hcl
 import (
 	"slices"
 	"strings"
+
+	"github.com/lvsform/lvsform/topology"
 )
 
 // identifying are the attributes that name a resource's kernel object: plans,
@@ -47,5 +49,27 @@ func (m *module) secretIdentity(kind string, mk *marks, sensitive []string) {
 		}
 		m.l.r.error(mk.ranges[name], "Sensitive "+attribute,
 			"Plans name the object by its "+attribute+", so it cannot come from a sensitive value. Use nonsensitive() if it may be shown.")
+	}
+}
+
+// secretText reports sensitive values that go into a checker's configuration:
+// plans show all of it but the passwords.
+func (m *module) secretText(body topology.Body, mk *marks, sensitive []string) {
+	switch b := body.(type) {
+	case *topology.VRRPInstance:
+	case *topology.VirtualService:
+		if b.Checker == "" {
+			return
+		}
+	default:
+		return
+	}
+	for _, name := range sensitive {
+		if name == "authentication.password" {
+			continue
+		}
+		attribute := name[strings.LastIndex(name, ".")+1:]
+		m.l.r.error(mk.ranges[name], "Sensitive "+attribute,
+			"Plans show what keepalived and ldirectord are told, passwords apart, so it cannot come from a sensitive value. Use nonsensitive() if it may be shown.")
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"flag"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"strings"
@@ -189,6 +190,17 @@ func describeResource(b *strings.Builder, r *topology.Resource) {
 			}
 		}()
 	}
+	if v, ok := body.(*topology.VRRPInstance); ok {
+		plain := *v
+		plain.VirtualAddresses = nil
+		body = &plain
+		defer func() {
+			for _, a := range v.VirtualAddresses {
+				a.Range = topology.Range{}
+				fmt.Fprintf(b, "    %s\n", compact(a))
+			}
+		}()
+	}
 	fmt.Fprintf(b, "  %s\n", compact(body))
 }
 
@@ -203,11 +215,18 @@ func compact(v any) string {
 		return err.Error()
 	}
 	for name, f := range fields {
+		if check, ok := f.(map[string]any); ok && name == "HealthCheck" {
+			maps.DeleteFunc(check, func(_ string, v any) bool { return v == nil || v == "" || v == 0.0 && v != check["Retries"] })
+		}
 		switch f := f.(type) {
 		case nil:
 			delete(fields, name)
 		case string:
 			if f == "" {
+				delete(fields, name)
+			}
+		case float64:
+			if f == 0 && name == "Quorum" {
 				delete(fields, name)
 			}
 		case map[string]any:

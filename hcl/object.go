@@ -132,6 +132,9 @@ func (o *object) set(attr *hcl.Attribute, spec attribute, ctx *hcl.EvalContext) 
 		return
 	}
 	v, found := v.UnmarkDeep()
+	if spec.secret {
+		o.keepSecret(attr, v)
+	}
 	o.note(attr.Name, v, found)
 	converted, err := convert.Convert(v, spec.ty)
 	switch {
@@ -149,6 +152,16 @@ func (o *object) set(attr *hcl.Attribute, spec attribute, ctx *hcl.EvalContext) 
 	default:
 		o.vals[attr.Name] = converted
 	}
+}
+
+// keepSecret keeps the value of an argument that is secret by its nature out of
+// every message, and so what is written for it unless it is a mere reference.
+func (o *object) keepSecret(attr *hcl.Attribute, v cty.Value) {
+	if _, diags := hcl.AbsTraversalForExpr(attr.Expr); diags.HasErrors() {
+		o.l.r.hide(attr.Expr.Range())
+	}
+	o.marks.sensitive[o.under+attr.Name] = true
+	o.l.hideValue(v)
 }
 
 func (o *object) note(name string, v cty.Value, found cty.ValueMarks) {

@@ -57,6 +57,7 @@ func (m *module) resource(b *block, x *expansion, inst *instance) (*resource, ct
 	r.deps = slices.Sorted(maps.Keys(mk.deps))
 	r.Sensitive = slices.Sorted(maps.Keys(mk.sensitive))
 	m.secretIdentity(b.kind, mk, r.Sensitive)
+	m.secretText(r.Body, mk, r.Sensitive)
 	r.Attributes, r.Call = mk.places(), m.outermostCall()
 	m.l.r.since(before, r.Path, r.Host)
 	m.l.r.calledAt(before, r.Call)
@@ -85,6 +86,8 @@ func (o *object) body(kind string, defaults map[string]cty.Value) topology.Body 
 		return o.packages()
 	case "service":
 		return o.unit()
+	case "vrrp_instance":
+		return o.vrrpInstance(defaults)
 	default:
 		return o.virtualService(defaults)
 	}
@@ -155,16 +158,22 @@ func (m *module) ignored(b *block, s *schema) []string {
 	return out
 }
 
+// unignorable are attributes of no object, or of a checker's text.
+var unignorable = [...]string{"host", "drain_timeout", "lifecycle", "checker", "health_check", "fallback", "quorum", "quiescent"}
+
 // ignorable are the attributes whose changes lifecycle may ignore.
 func ignorable(s *schema) []string {
 	names := map[string]bool{}
 	add := func(s *schema) {
 		for name := range s.attrs {
-			names[name] = name != "host" && name != "drain_timeout" // of no object
+			names[name] = !slices.Contains(unignorable[:], name)
 		}
 		for name := range s.blocks {
-			names[name] = name != "lifecycle"
+			names[name] = !slices.Contains(unignorable[:], name)
 		}
+	}
+	if _, ok := s.attrs["virtual_router_id"]; ok {
+		return nil // a part of a text, in which nothing can be told apart
 	}
 	add(s)
 	if n, ok := s.blocks["real_server"]; ok {
@@ -186,6 +195,10 @@ func (l *loader) ignoredNames(expr hcl.Expression, names []string) []string {
 			if v, diags := e.Value(nil); !diags.HasErrors() && v.Type() == cty.String && v.IsKnown() && !v.IsNull() {
 				name = v.AsString()
 			}
+		}
+		if len(names) == 0 {
+			l.r.error(e.Range(), "Invalid ignore_changes", "The attributes of this block become one text on the host, of which nothing can be ignored. Take ignore_changes out.")
+			continue
 		}
 		if !slices.Contains(names, name) {
 			l.r.error(e.Range(), "Invalid ignore_changes", "ignore_changes lists attributes of this block: %s.%s", strings.Join(names, ", "), didYouMean(name, names))

@@ -55,6 +55,7 @@ func (o *object) virtualService(defaults map[string]cty.Value) *topology.Virtual
 	if d, ok := o.duration("drain_timeout", 0, maxDrain); ok {
 		s.DrainTimeout = &d
 	}
+	o.checking(s, forward, defaults)
 	for _, b := range o.blocks["real_server"] {
 		s.RealServers = append(s.RealServers, b.realServer(s, forward))
 	}

@@ -12,6 +12,7 @@ import (
 type attribute struct {
 	ty       cty.Type
 	required bool
+	secret   bool // never shown, whatever the configuration says of it
 }
 
 // nested is a block inside a block.
@@ -53,8 +54,8 @@ func (s *schema) build() *hcl.BodySchema {
 	return out
 }
 
-func need(ty cty.Type) attribute  { return attribute{ty, true} }
-func allow(ty cty.Type) attribute { return attribute{ty, false} }
+func need(ty cty.Type) attribute  { return attribute{ty: ty, required: true} }
+func allow(ty cty.Type) attribute { return attribute{ty: ty} }
 
 // schemas are the blocks that declare something on a host, and host itself.
 type schemas map[string]*schema
@@ -69,6 +70,7 @@ func newSchemas() schemas {
 		"route":           routeSchema(),
 		"rule":            ruleSchema(),
 		"virtual_service": serviceSchema(),
+		"vrrp_instance":   vrrpSchema(),
 		"mark":            markSchema(),
 		"masquerade":      masqueradeSchema(),
 		"ipvs":            ipvsSchema(),
@@ -195,6 +197,9 @@ func serviceSchema() *schema {
 			"one_packet":      allow(cty.Bool),
 			"forward":         allow(cty.String),
 			"drain_timeout":   allow(cty.DynamicPseudoType),
+			"checker":         allow(cty.String),
+			"quorum":          allow(cty.Number),
+			"quiescent":       allow(cty.Bool),
 		},
 		blocks: map[string]nested{
 			"persistence": {schema: &schema{attrs: map[string]attribute{
@@ -202,7 +207,9 @@ func serviceSchema() *schema {
 				"netmask": allow(cty.DynamicPseudoType),
 				"engine":  allow(cty.String),
 			}}},
-			"real_server": {labels: []string{"name"}, many: true, schema: realServerSchema()},
+			"health_check": {labels: []string{"type"}, many: true, schema: healthSchema()},
+			"fallback":     {schema: fallbackSchema()},
+			"real_server":  {labels: []string{"name"}, many: true, schema: realServerSchema()},
 		},
 	}
 }
