@@ -33,7 +33,10 @@ func (r *run) drain(ctx context.Context, host string, changes []planner.Change) 
 		}
 		waited := time.Since(start)
 		left = slices.DeleteFunc(left, func(c planner.Change) bool {
-			n := open[c.Key().ID]
+			n := 0
+			for _, d := range c.Waiting() {
+				n += open[d.Key().ID]
+			}
 			r.observer.Draining(c, n)
 			if quiet[c.ID]++; n > 0 {
 				quiet[c.ID] = 0

@@ -12,25 +12,27 @@ import (
 
 // changeJSON is Change as documented in docs/cli.md.
 type changeJSON struct {
-	ID              string             `json:"id"`
-	Address         string             `json:"address"`
-	Addresses       []string           `json:"addresses"`
-	Host            string             `json:"host"`
-	Kind            state.Kind         `json:"kind"`
-	Actions         []string           `json:"actions"`
-	Key             string             `json:"key"`
-	Before          json.RawMessage    `json:"before"`
-	After           json.RawMessage    `json:"after"`
-	BeforeSensitive map[string]bool    `json:"before_sensitive"`
-	AfterSensitive  map[string]bool    `json:"after_sensitive"`
-	Hazards         []Hazard           `json:"hazards"`
-	AfterIDs        []string           `json:"after_ids"`
-	Wave            Wave               `json:"wave"`
-	Stage           int                `json:"stage"`
-	Announce        bool               `json:"announce,omitempty"`
-	DrainTimeout    string             `json:"drain_timeout,omitempty"` // as time.Duration writes it
-	Connections     *int               `json:"connections,omitempty"`
-	Claim           *state.ClaimChange `json:"claim,omitempty"`
+	ID              string              `json:"id"`
+	Address         string              `json:"address"`
+	Addresses       []string            `json:"addresses"`
+	Host            string              `json:"host"`
+	Kind            state.Kind          `json:"kind"`
+	Actions         []string            `json:"actions"`
+	Key             string              `json:"key"`
+	Before          json.RawMessage     `json:"before"`
+	After           json.RawMessage     `json:"after"`
+	BeforeSensitive map[string]bool     `json:"before_sensitive"`
+	AfterSensitive  map[string]bool     `json:"after_sensitive"`
+	Hazards         []Hazard            `json:"hazards"`
+	AfterIDs        []string            `json:"after_ids"`
+	Wave            Wave                `json:"wave"`
+	Stage           int                 `json:"stage"`
+	Announce        bool                `json:"announce,omitempty"`
+	DrainTimeout    string              `json:"drain_timeout,omitempty"` // as time.Duration writes it
+	Connections     *int                `json:"connections,omitempty"`
+	Drained         []state.Destination `json:"drained,omitempty"`
+	Gives           []state.ServiceID   `json:"gives,omitempty"`
+	Claim           *state.ClaimChange  `json:"claim,omitempty"`
 }
 
 // MarshalJSON writes the change as plan JSON has it.
@@ -40,6 +42,7 @@ func (c Change) MarshalJSON() ([]byte, error) {
 		Actions: c.Action.Actions(), Key: c.Key().ID,
 		Hazards: nonNil(c.Hazards), AfterIDs: nonNil(c.AfterIDs),
 		Wave: c.Wave, Stage: c.Stage, Announce: c.Announce, Claim: c.Claim,
+		Drained: c.Drained, Gives: c.Gives,
 	}
 	if c.Drain > 0 {
 		j.DrainTimeout, j.Connections = c.Drain.String(), c.Connections
@@ -99,7 +102,8 @@ func (c *Change) UnmarshalJSON(b []byte) error {
 		return err
 	}
 	*c = Change{ID: j.ID, Addresses: j.Addresses, Host: j.Host, Hazards: j.Hazards, AfterIDs: j.AfterIDs,
-		Wave: j.Wave, Stage: j.Stage, Announce: j.Announce, Claim: j.Claim, Connections: j.Connections}
+		Wave: j.Wave, Stage: j.Stage, Announce: j.Announce, Claim: j.Claim, Connections: j.Connections,
+		Drained: j.Drained, Gives: j.Gives}
 	if j.DrainTimeout != "" {
 		var err error
 		if c.Drain, err = time.ParseDuration(j.DrainTimeout); err != nil || c.Drain <= 0 {

@@ -156,6 +156,12 @@ type Change struct {
 	// Drain is how long apply waits, when the change is made, until the
 	// destination has no more connections. Zero: it does not wait.
 	Drain time.Duration
+	// Drained are the destinations whose connections a drained Config waits for;
+	// a drained destination waits for its own.
+	Drained []state.Destination
+	// Gives are the IPVS services that the program of a Config stops keeping,
+	// and that other changes of the same transaction make again.
+	Gives []state.ServiceID
 	// Connections is how many connections a destination that is drained had
 	// when it was looked at; nil: nobody looked.
 	Connections *int
@@ -172,6 +178,14 @@ type Change struct {
 	Stage int
 
 	redacted bool
+}
+
+// Waiting are the destinations whose connections a drain waits for.
+func (c Change) Waiting() []state.Destination {
+	if d, ok := c.After.(state.Destination); ok {
+		return []state.Destination{d}
+	}
+	return c.Drained
 }
 
 // Key is the identity of the kernel object.

@@ -40,6 +40,7 @@ type stepJSON struct {
 	Draining  bool     `json:"draining,omitempty"`
 	Loose     bool     `json:"loose,omitempty"`
 	Announce  bool     `json:"announce,omitempty"`
+	Gives     []string `json:"gives,omitempty"` // by ServiceID.String
 }
 
 // MarshalJSON refuses two steps on one object, and claims of another topology.
@@ -55,6 +56,9 @@ func (b Begin) MarshalJSON() ([]byte, error) {
 
 func (j *beginJSON) add(s Step) error {
 	out := stepJSON{ID: s.ID, Announce: s.Announce}
+	for _, id := range s.Gives {
+		out.Gives = append(out.Gives, id.String())
+	}
 	var before, after state.Object
 	if s.Change != nil {
 		out.Change, out.Key = true, s.Change.Key().String()
@@ -138,6 +142,13 @@ func (j *beginJSON) byKey() map[string]*sides {
 
 func (x *sides) step(s stepJSON, topology string) (Step, error) {
 	out := Step{ID: s.ID, Announce: s.Announce}
+	for _, text := range s.Gives {
+		id, err := state.ParseServiceID(text)
+		if err != nil {
+			return out, fmt.Errorf("wire: step %s: %w", s.ID, err)
+		}
+		out.Gives = append(out.Gives, id)
+	}
 	if s.Change {
 		if x.before == nil && x.after == nil {
 			return out, fmt.Errorf("wire: step %s: a change without an object", s.ID)

@@ -139,6 +139,11 @@ type Step struct {
 	// Announce sends gratuitous ARP or unsolicited neighbour advertisements
 	// for an address that is created.
 	Announce bool `json:"announce,omitempty"`
+	// Gives are the IPVS services that the program of a state.Config stops keeping
+	// with this change, and that later steps of the transaction make again: by
+	// creating them, whatever is live of them, or by another program's Config. From
+	// this step until then new connections to them are held back, not refused.
+	Gives []state.ServiceID `json:"gives,omitempty"`
 }
 
 // StepEvent says that a step's change has been made.

@@ -95,7 +95,7 @@ func (h *remoteHost) Connections(ctx context.Context, services []state.ServiceID
 func steps(changes []planner.Change) []wire.Step {
 	out := make([]wire.Step, len(changes))
 	for i, c := range changes {
-		out[i] = wire.Step{ID: c.ID, Claim: c.Claim, Announce: c.Announce}
+		out[i] = wire.Step{ID: c.ID, Claim: c.Claim, Announce: c.Announce, Gives: c.Gives}
 		if change, ok := c.Object(); ok {
 			out[i].Change = &change
 		}
