@@ -194,7 +194,7 @@ func (f *testFleet) writeSSHConfig() error {
 func (h *testHost) agent() *agent.Server {
 	return &agent.Server{Kernel: h.kernel, StateDir: filepath.Join(h.dir, "state"), LockDir: filepath.Join(h.dir, "run"),
 		Hello:      wire.Hello{Hostname: h.name, Kernel: "6.1.0-test", Arch: "amd64"},
-		StartGuard: agenttest.StartGuard(h.kernel)}
+		StartGuard: agenttest.StartGuard(h.kernel), Knock: h.kernel.Knock}
 }
 
 func (h *testHost) serve(stdin io.Reader, stdout, stderr io.Writer) int {
@@ -225,6 +225,8 @@ func (f *testFleet) host(ts *testscript.TestScript, name string) *testHost {
 //	live HOST release       changes go on
 //	live HOST down          nothing listens any more
 //	live HOST made N        how many changes were made
+//	live HOST count JSON    set the counters of a destination
+//	live HOST runs NAME...  the programs that run
 func liveCommand(ts *testscript.TestScript, neg bool, args []string) {
 	if len(args) < 2 {
 		ts.Fatalf("usage: live HOST VERB [ARG]")
@@ -252,6 +254,12 @@ func liveCommand(ts *testscript.TestScript, neg bool, args []string) {
 		var f state.Facts
 		ts.Check(json.Unmarshal([]byte(arg), &f))
 		h.kernel.SetFacts(f)
+	case "count":
+		var c state.Counters
+		ts.Check(json.Unmarshal([]byte(arg), &c))
+		h.kernel.Count(c)
+	case "runs":
+		h.kernel.Run(args[2:]...)
 	case "hold":
 		h.kernel.hold()
 	case "held":

@@ -41,7 +41,7 @@ func main() {
 func run(args []string, stdin, stdout, stderr *os.File) int {
 	c := &cli{stdin: stdin, stdout: stdout, stderr: stderr, environ: os.Environ()}
 	withholdVariables(c.environ)
-	stop, now, release := interrupts(c.say)
+	stop, now, release := interrupts(c.interrupted)
 	defer release()
 	c.now = now
 	root := c.command()
@@ -69,6 +69,13 @@ type cli struct {
 	blot           func(string) string // takes the configuration's secrets out of a text
 	streaming      sync.Mutex          // one line of JSON at a time
 	bar            atomic.Pointer[progress]
+	watching       atomic.Bool // an interrupt is the usual end
+}
+
+func (c *cli) interrupted(text string) {
+	if !c.watching.Load() {
+		c.say(text)
+	}
 }
 
 // interrupts returns a context that ends with the first interrupt, when no
