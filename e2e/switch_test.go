@@ -97,18 +97,19 @@ func (s *scene) meanwhile(target string, f func()) lab.Answers {
 // A running topology changes its mode by one word: clients do not notice, and
 // the hosts are as if they had never been in another mode.
 func TestModeChangesWhileItRuns(t *testing.T) {
-	t.Run("IPv4", func(t *testing.T) { changeModes(t, overIPv4, "203.0.113.110:80") })
-	t.Run("IPv6", func(t *testing.T) { changeModes(t, overIPv6, "[2001:db8:a::110]:80") })
+	t.Run("IPv4", func(t *testing.T) { changeModes(t, overIPv4, "203.0.113.110:80", []string{"nat", "dr", "tun", "fullnat"}) })
+	t.Run("IPv6", func(t *testing.T) { changeModes(t, overIPv6, "[2001:db8:a::110]:80", []string{"nat"}) })
 }
 
-func changeModes(t *testing.T, config, target string) {
+// changeModes goes through all modes. Those in compared are applied to fresh
+// hosts before, to see what they leave there by themselves.
+func changeModes(t *testing.T, config, target string, compared []string) {
 	in := func(mode string) string { return strings.Replace(config, "MODE", mode, 1) }
 	s := newScene(t, in("nat"))
 	s.usedTunnels()
 	before := s.dumps()
 	fresh := map[string]map[string]string{}
-	modes := []string{"nat", "dr", "tun", "fullnat"}
-	for _, mode := range modes {
+	for _, mode := range compared {
 		s.write(in(mode))
 		s.apply()
 		s.serve()
