@@ -97,7 +97,9 @@ func (s *scene) meanwhile(target string, f func()) lab.Answers {
 // A running topology changes its mode by one word: clients do not notice, and
 // the hosts are as if they had never been in another mode.
 func TestModeChangesWhileItRuns(t *testing.T) {
-	t.Run("IPv4", func(t *testing.T) { changeModes(t, overIPv4, "203.0.113.110:80", []string{"nat", "dr", "tun", "fullnat"}) })
+	t.Run("IPv4", func(t *testing.T) {
+		changeModes(t, overIPv4, "203.0.113.110:80", []string{"nat", "dr", "tun", "fullnat"})
+	})
 	t.Run("IPv6", func(t *testing.T) { changeModes(t, overIPv6, "[2001:db8:a::110]:80", []string{"nat"}) })
 }
 
