@@ -138,12 +138,29 @@ func (v Virtual) checkTable(f *faults) {
 	for _, r := range v.Reals {
 		of := faults{object: fmt.Sprintf("virtual %s: real %s", v.ID(), endpoint(r.Address, r.Port))}
 		r.check(v.six(), &of)
+		of.add("port", v.delivers(r.Forward, r.Port))
 		f.all = append(f.all, of.all...)
 	}
 	if b := v.Fallback; b != nil {
 		f.add("fallback", sameFamily(b.Address, v.six()))
 		f.oneOf("fallback's forward", b.Forward, forwards)
+		if b.Port != 0 {
+			f.add("fallback's port", v.delivers(b.Forward, b.Port))
+		}
 	}
+}
+
+// delivers refuses a port that is not the one in the kernel's table then: a
+// server that ldirectord does not find there it deletes at every reload.
+func (v Virtual) delivers(forward string, port uint16) error {
+	switch {
+	case v.FWMark != 0 || port == v.Port:
+	case port == 0:
+		return errors.New("is missing: write the port of the real server")
+	case forward != "masq":
+		return fmt.Errorf("is %d, where the kernel delivers to %d: only masq can change the port", port, v.Port)
+	}
+	return nil
 }
 
 func (r Real) check(six bool, f *faults) {

@@ -136,3 +136,25 @@ func FuzzMask(f *testing.F) {
 		}
 	})
 }
+
+// A string at any place where text is free: most are taken, and none of them
+// changes what the others say.
+func FuzzString(f *testing.F) {
+	f.Add("plain", uint8(0))
+	f.Add("l:5 u:6", uint8(1))
+	f.Add(`\", \"`, uint8(2))
+	f.Add("= 5", uint8(7))
+	f.Add("'it`s $HOME @x %y {z} !", uint8(4))
+	f.Fuzz(func(t *testing.T, s string, place uint8) {
+		v := Virtual{Address: addr("10.0.0.1"), Port: 80, Protocol: "tcp", Request: "a", Receive: "b", Login: "c", Password: "d",
+			Reals: []Real{{addr("10.0.0.2"), 80, "gate", 5, &Exchange{"e", "f"}, 7, 6}}, Comment: "g"}
+		x := v.Reals[0].Check
+		places := []*string{&v.Request, &x.Request, &x.Receive, &v.Receive, &v.Login, &v.Password, &v.Comment, &v.Name, &v.Secret,
+			&v.Database, &v.VirtualHost, &v.EmailAlert}
+		*places[int(place)%len(places)] = s
+		c := Config{Services: []Virtual{v}}
+		if _, err := c.Render(); err == nil {
+			readBack(t, c)
+		}
+	})
+}

@@ -263,6 +263,7 @@ func (p *parser) inherit() {
 	p.done = slices.DeleteFunc(p.done, func(d *draft) bool {
 		p.defaults.apply(p, d)
 		p.withoutEffect(d)
+		p.delivered(d)
 		for _, err := range d.check() {
 			p.issueAt(d.line, "virtual", "%s; the service is left out", err)
 			d.unread = true
@@ -284,6 +285,22 @@ func (p *parser) withoutEffect(d *draft) {
 	if d.CheckInterval != 0 && !p.global.Fork.Value {
 		p.issueAt(d.interval.line, "checkinterval", "has no effect in a service without fork = yes")
 		d.CheckInterval = 0
+	}
+}
+
+// delivered gives servers the port that they have in the kernel's table.
+func (p *parser) delivered(d *draft) {
+	for i := range d.Reals {
+		r := &d.Reals[i]
+		if d.delivers(r.Forward, r.Port) != nil {
+			p.issueAt(d.line, "real", "%s %s is in the table with port %d, and ldirectord deletes it at every reload: %d is taken",
+				endpoint(r.Address, r.Port), r.Forward, d.Port, d.Port)
+			r.Port = d.Port
+		}
+	}
+	if b := d.Virtual.Fallback; b != nil && b.Port != 0 && d.delivers(b.Forward, b.Port) != nil {
+		p.issueAt(d.line, "fallback", "%s %s is in the table with port %d, which is taken", endpoint(b.Address, b.Port), b.Forward, d.Port)
+		b.Port = 0
 	}
 }
 

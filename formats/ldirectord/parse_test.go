@@ -118,6 +118,9 @@ func TestWhatCannotBeCarriedOverIsListed(t *testing.T) {
 		"thresholds in the wrong order":   {service + "    real=10.0.0.2:80 gate 1 u:9 l:5\n", "real", "passes over", 3},
 		"a command with arguments":        {service + "    checkcommand=\"/bin/x -v\"\n", "checkcommand", "without arguments", 3},
 		"a global fallback of a mark":     {"fallback=10.0.0.9\nvirtual=5\n    protocol=fwm\n", "fallback", "does not work", 2},
+		"another port without masq":       {service + "    real=10.0.0.2:81 gate\n", "real", "port 80", 1},
+		"a real server without a port":    {service + "    real=10.0.0.2 masq\n", "real", "port 80", 1},
+		"a fallback of another port":      {"fallback=10.0.0.9:81\n" + service, "fallback", "port 80", 2},
 		"a persistence of no time":        {service + "    persistent=0\n", "persistent", "refuses", 3},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -215,6 +218,8 @@ func TestRenderRefusesAndSaysWhat(t *testing.T) {
 		"a mask alone":              {func(v *Virtual) { v.Netmask = 24 }, "netmask is for persistent"},
 		"connects of another check": {func(v *Virtual) { v.Check, v.ConnectsPerCheck = CheckConnect, 3 }, "checktype is"},
 		"an interval of its own":    {func(v *Virtual) { v.CheckInterval = time.Second }, "checkinterval"},
+		"a port that gate has not":  {func(v *Virtual) { v.Reals = []Real{{Address: addr("10.0.0.2"), Port: 81, Forward: "gate"}} }, "real 10.0.0.2:81: port is 81, where the kernel delivers to 80"},
+		"a fallback's port":         {func(v *Virtual) { v.Fallback = &Fallback{addr("10.0.0.2"), 81, "ipip"} }, "fallback's port is 81"},
 		"the kernel's limits":       {func(v *Virtual) { v.Reals = []Real{{Address: addr("10.0.0.2"), Forward: "gate", Lower: 3}} }, "lower threshold"},
 	} {
 		t.Run(name, func(t *testing.T) {
