@@ -62,7 +62,7 @@ every host really has, shows the difference as a plan, and applies it over SSH.`
 	root.PersistentPreRunE = func(*cobra.Command, []string) error { return c.changeDir() }
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error { return &usageError{cmd.CommandPath(), err} })
 	root.AddCommand(c.initCommand(), c.validateCommand(), c.fmtCommand(), c.planCommand(), c.applyCommand(), c.destroyCommand(), c.unlockCommand(),
-		c.statusCommand(), c.showCommand(), c.outputCommand(), c.labCommand(), c.versionCommand(),
+		c.statusCommand(), c.verifyCommand(), c.showCommand(), c.outputCommand(), c.labCommand(), c.versionCommand(),
 		c.explainCommand(), c.runbookCommand(), c.graphCommand(), c.consoleCommand(),
 		c.importCommand(), c.exportCommand())
 	explainArgs(root)

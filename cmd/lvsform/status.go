@@ -136,7 +136,8 @@ type lookout struct {
 	c        *cli
 	topology *topology.Topology
 	f        *fleet
-	shown    bool // the first reading's progress is over
+	shown    bool   // the first reading's progress is over
+	extra    string // a host beside the directors that has a session
 	mu       sync.Mutex
 	live     map[string]status.Live
 	errs     map[string]error
@@ -161,6 +162,7 @@ func (c *cli) newLookout(t *topology.Topology, directors []*topology.Host) (*loo
 func (l *lookout) close() {
 	l.settle()
 	l.f.close()
+	l.f.release(l.extra)
 }
 
 // settle ends the progress of the first reading.
