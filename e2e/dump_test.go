@@ -20,7 +20,7 @@ echo "-- routes"; ip -4 -d route show table all; ip -6 -d route show table all
 echo "-- rules"; ip -4 rule; ip -6 rule
 echo "-- ipvs"; ipvsadm -Sn; ipvsadm -Ln --thresholds | awk '$1 == "->" { NF = 4 } 1'; ipvsadm -Ln --timeout
 echo "-- nftables"; nft list ruleset
-echo "-- files"; find /var/lib/lvsform /run/lvsform /usr/local/libexec /etc/systemd /etc/sysctl.d /etc/modules-load.d -printf '%y %m %u %p\n' 2>/dev/null || true
+echo "-- files"; find /var/lib/lvsform /run/lvsform /usr/local/libexec /etc/systemd /etc/sysctl.d /etc/modules-load.d /etc/keepalived /etc/ha.d -printf '%y %m %u %p\n' 2>/dev/null || true
 echo "-- sysctls"; sysctl -a --pattern '^net\.' 2>/dev/null
 `
 
