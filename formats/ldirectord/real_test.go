@@ -7,7 +7,11 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
+	"strings"
 	"testing"
+
+	"github.com/google/go-cmp/cmp"
 )
 
 // The program itself has the last word: it takes what Render writes, and what
@@ -66,4 +70,38 @@ func status(t *testing.T, text string) (code int, out string) {
 		t.Fatal(err)
 	}
 	return cmd.ProcessState.ExitCode(), string(b)
+}
+
+// matches finds where the program's reader of files compares a line.
+var matches = regexp.MustCompile(`\$(rcmd|linedata)\s*=~\s*/\^\(?([a-z]+)`)
+
+// The program's own text says what it knows, the two directives of which it
+// only says that they are gone aside.
+func TestNoDirectiveOfTheProgramIsMissing(t *testing.T) {
+	program, err := exec.LookPath("ldirectord")
+	if err != nil {
+		t.Fatal(err)
+	}
+	text, err := os.ReadFile(program)
+	if err != nil {
+		t.Fatal(err)
+	}
+	known := map[string]map[string]bool{"rcmd": {}, "linedata": {}}
+	for _, m := range matches.FindAllSubmatch(text, -1) {
+		known[string(m[1])][string(m[2])] = true
+	}
+	for _, gone := range []string{"timeout", "connecttimeout"} {
+		delete(known["rcmd"], gone)
+		delete(known["linedata"], gone)
+	}
+	ours := map[string]map[string]bool{"rcmd": {}, "linedata": {"virtual": true}}
+	for keyword := range directives {
+		ours["rcmd"][strings.TrimSuffix(keyword, "6")] = true
+	}
+	for keyword := range globals {
+		ours["linedata"][strings.TrimSuffix(keyword, "6")] = true
+	}
+	if diff := cmp.Diff(known, ours); diff != "" {
+		t.Error(diff)
+	}
 }
