@@ -86,8 +86,8 @@ func (w *world) heldTwice() {
 		}
 		first := list[0]
 		for _, h := range list[1:] {
-			if h.machine == first.machine {
-				continue
+			if h.machine == first.machine || h.floating && first.floating {
+				continue // what floats is LVS010's
 			}
 			x, y := first, h
 			if y.resource == nil {
@@ -103,7 +103,10 @@ func (w *world) heldTwice() {
 
 func (w *world) twice(a netip.Addr, x, y holder) {
 	fix := "Give one of them another address"
-	if w.vips[a] {
+	switch {
+	case x.floating || y.floating:
+		fix = "It floats by VRRP, and keepalived gives it to one host at a time. Take it away from the other one"
+	case w.vips[a]:
 		fix = "A VIP stands on one director at a time, and on a real server on lo only"
 	}
 	w.report(finding{id: "LVS020", host: y.machine.host.Name, object: cmp.Or(pathOf(y.resource), y.machine.host.Path),

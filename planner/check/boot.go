@@ -62,6 +62,9 @@ func sameParameter(pattern, name string) bool {
 
 func (w *world) addressAtBoot(m *machine, o state.BootOwner) {
 	for _, r := range m.resources {
+		if v, ok := r.Body.(*topology.VRRPInstance); ok {
+			w.floatsAtBoot(m, o, r, v)
+		}
 		b, ok := r.Body.(*topology.Address)
 		if !ok || b.IP.Addr() != o.Address {
 			continue
@@ -74,6 +77,18 @@ func (w *world) addressAtBoot(m *machine, o state.BootOwner) {
 			summary: fmt.Sprintf("%s gives %s the address %s too", o.File, m.host.Name, o.Address),
 			detail:  fmt.Sprintf("The host's own network tool makes it at boot, %s, before anything keeps the host from answering ARP for it, and again after lvsform has removed it. Take it out of the file.", where),
 			at:      []topology.Range{rangeOf(r, "ip")}})
+	}
+}
+
+func (w *world) floatsAtBoot(m *machine, o state.BootOwner, r *topology.Resource, v *topology.VRRPInstance) {
+	for _, a := range v.VirtualAddresses {
+		if a.IP.Addr() != o.Address {
+			continue
+		}
+		w.report(finding{id: "LVS030", host: m.host.Name, object: r.Path,
+			summary: fmt.Sprintf("%s gives %s the address %s too", o.File, m.host.Name, o.Address),
+			detail:  fmt.Sprintf("The host's own network tool puts it on %s at boot, whoever is master of the VRRP group then. Take it out of the file.", o.Device),
+			at:      []topology.Range{rangeOf(r, "virtual_address."+a.Name+".ip")}})
 	}
 }
 
@@ -96,14 +111,23 @@ func (w *world) tableAtBoot(m *machine, o state.BootOwner) {
 
 // otherKeepers looks for programs that write the IPVS table of a director.
 func (w *world) otherKeepers() {
-	told := map[*machine]bool{}
+	told, ours := map[*machine]bool{}, map[*machine]map[string]bool{}
+	for _, s := range w.services {
+		if ours[s.director] == nil {
+			ours[s.director] = map[string]bool{}
+		}
+		ours[s.director][s.Checker] = true
+	}
 	for _, s := range w.services {
 		m := s.director
-		if m == nil || told[m] || len(m.facts.Programs) == 0 {
+		if m == nil || told[m] {
 			continue
 		}
-		told[m] = true
-		programs := strings.Join(m.facts.Programs, " and ")
+		others := slices.DeleteFunc(slices.Clone(m.facts.Programs), func(p string) bool { return ours[m][p] })
+		if told[m] = true; len(others) == 0 {
+			continue
+		}
+		programs := strings.Join(others, " and ")
 		w.report(finding{id: "LVS031", host: m.host.Name, object: s.resource.Path,
 			summary: fmt.Sprintf("%s keeps IPVS services on %s, too", programs, m.host.Name),
 			detail:  "It writes the same table of the kernel, and may change or delete what is declared here. Leave each virtual service to one of them.",

@@ -57,6 +57,8 @@ func Run(in Input) Result {
 		for _, s := range w.services {
 			w.service(s)
 		}
+		w.checkers()
+		w.vrrp()
 		w.syncFiltered()
 		w.marks()
 		w.forwarding()

@@ -34,7 +34,7 @@ func route(to, via string) state.Route {
 // The scenes are without a fault, offline and live. So each test below that
 // changes one line of one differs from a cluster that works in that line only.
 func TestScenesHaveNoFault(t *testing.T) {
-	for name, scene := range map[string]string{"dr": direct, "nat": natted, "tun": tunnelled, "fullnat": fullNAT, "mark": marked} {
+	for name, scene := range map[string]string{"dr": direct, "nat": natted, "tun": tunnelled, "fullnat": fullNAT, "mark": marked, "pair": paired} {
 		t.Run(name, func(t *testing.T) {
 			if _, ds := judge(t, scene, nil); len(ds) > 0 {
 				t.Errorf("offline: %+v", ds)
@@ -137,6 +137,116 @@ route "away" {
 	"LVS005 a marked address that the real server does not hold": {marked, `host "rs1" { address = "192.0.2.11" }`,
 		"host \"rs1\" {\n  address = \"192.0.2.11\"\n  interface \"eth0\" { addresses = [\"192.0.2.11/24\"] }\n}",
 		[]string{`LVS005 error: host = host.rs1`}},
+	"LVS010 the backup's priority is above the master's": {paired, "  priority          = 90", "  priority          = 110",
+		[]string{`LVS010 error: priority = 100`}},
+	"LVS010 the priorities are the same": {paired, "  priority          = 90", "  priority          = (100)",
+		[]string{`LVS010 error: priority = 100`}},
+	"LVS010 the priorities are the same, and nobody is the declared master": {strings.Replace(paired, "\"MASTER\"", "\"BACKUP\"", 1), "  priority          = 90", "  priority          = (100)",
+		[]string{`LVS010 warning: priority = 100`}},
+	"LVS010 two ids of one address": {paired, "= (51)", "= 52",
+		[]string{`LVS010 error: virtual_router_id = 52`}},
+	"LVS010 another interval": {paired, `"1000ms"`, `"2s"`,
+		[]string{`LVS010 error: advert_interval = "2s"`}},
+	"LVS010 another version": {strings.NewReplacer(`authentication { password = "one" }`, "", `authentication { password = "o${"n"}e" }`, "version = 2").Replace(paired), "version = 2", "version = 3",
+		[]string{`LVS010 error: version = 3`}},
+	"LVS010 another password": {paired, `password = "one"`, `password = "two"`,
+		[]string{`LVS010 error: authentication { password = "o${"n"}e" }`}},
+	"LVS010 a password on one side": {paired, `authentication { password = "one" }`, ``,
+		[]string{`LVS010 error: authentication { password = "o${"n"}e" }`}},
+	"LVS010 another address beside the first": {paired, `"192.0.2.${100}/32" }`, `"192.0.2.${100}/32" }
+  virtual_address "vip2" {
+    ip       = "192.0.2.101/32"
+    excluded = false
+  }`, []string{`LVS010 error: virtual_address "vip" { ip = "192.0.2.${100}/32" }`}},
+	"LVS010 unicast on one side": {paired, `authentication { password = "one" }`, "authentication { password = \"one\" }\n  unicast { peers = [host.dir2] }",
+		[]string{`LVS010 error: vrrp_instance "two" {`}},
+	"LVS010 unicast to somebody else": {strings.Replace(paired, `authentication { password = "one" }`, "authentication { password = \"one\" }\n  unicast { peers = [host.dir2] }", 1),
+		`authentication { password = "o${"n"}e" }`, "authentication { password = \"one\" }\n  unicast { peers = [\"192.0.2.9\"] }",
+		[]string{`LVS010 error: unicast { peers = ["192.0.2.9"] }`}},
+	"LVS010 one id of two groups": {paired, "", another,
+		[]string{`LVS010 error: virtual_router_id = 51`}},
+	"LVS010 a sync group with two masters": {strings.NewReplacer("  virtual_router_id = 51\n", "  virtual_router_id = 51\n  sync_group = \"web\"\n",
+		"  virtual_router_id = (51)\n", "  virtual_router_id = 51\n  sync_group = \"web\"\n").Replace(paired), "", second,
+		[]string{`LVS010 error: priority = each.key == "dir1" ? 10 : 20`}},
+	"LVS018 two checkers for one table": {paired, "", `virtual_service "more" {
+  host     = host.dir1
+  protocol = "tcp"
+  address  = "192.0.2.100"
+  port     = 81
+  checker  = "ldirectord"
+  health_check "tcp" {}
+}
+`, []string{`LVS018 error: health_check "tcp" {}`}},
+	"LVS018 a fallback without a checker": {direct, "    host = host.rs1\n  }\n", "    host = host.rs1\n  }\n  fallback { address = \"192.0.2.12\" }\n",
+		[]string{`LVS018 error: fallback { address = "192.0.2.12" }`}},
+	"LVS018 a fallback on lo by NAT": {natted, "    port = 8080\n  }\n", "    port = 8080\n  }\n  health_check \"tcp\" {}\n  fallback {\n    address = \"127.0.0.1\"\n    forward = \"nat\"\n  }\n",
+		[]string{`LVS018 error: forward = "nat"`}},
+	"LVS023 fractions of a second in version 2": {strings.Replace(paired, `"1000ms"`, `"500ms"`, 1), `"1s"`, `"500ms"`,
+		[]string{`LVS023 error: advert_interval = "500ms"`, `LVS023 error: advert_interval = "500ms"`}},
+	"LVS023 a password too long": {strings.Replace(paired, `"o${"n"}e"`, `"123456789"`, 1), `password = "one"`, `password = "123456789"`,
+		[]string{`LVS023 error: authentication { password = "123456789" }`, `LVS023 error: authentication { password = "123456789" }`}},
+	"LVS023 authentication in version 3": {strings.Replace(paired, `authentication { password = "one" }`, "version = 3\n  authentication { password = \"one\" }", 1),
+		`authentication { password = "o$`, "version = 3\n  authentication { password = \"o$",
+		[]string{`LVS023 error: authentication { password = "o${"n"}e" }`, `LVS023 error: authentication { password = "one" }`}},
+	"LVS024 a check that is none": {paired, `  health_check "tcp" {}
+  real_server`, `  checker = "ldirectord"
+  health_check "on" {}
+  real_server`, []string{`LVS024 warning: health_check "on" {}`}},
+	"LVS028 the backup is a real server too": {paired, `  checker  = "keepalived"
+  real_server "rs1" {
+    host = host.rs1
+  }
+}
+`, `  checker  = "keepalived"
+  real_server "rs1" {
+    host = host.rs1
+  }
+  real_server "dir1" {
+    host = host.dir1
+  }
+}
+address "lo1" {
+  host   = host.dir1
+  ip     = "192.0.2.100/32"
+  device = "lo"
+}
+sysctl "arp1" {
+  host     = host.dir1
+  settings = { "net.ipv4.conf.all.arp_ignore" = 1, "net.ipv4.conf.all.arp_announce" = 2 }
+}
+`, []string{`LVS028 warning: host = host.dir1`}},
+	"LVS005 the backup is a real server too, with the floating VIP alone": {paired, `  checker  = "keepalived"
+  real_server "rs1" {
+    host = host.rs1
+  }
+}
+`, `  checker  = "keepalived"
+  real_server "dir1" {
+    host = host.dir1
+  }
+}
+sysctl "backup" {
+  host     = host.dir1
+  settings = { "net.ipv4.vs.backup_only" = 1 }
+}
+`, []string{`LVS005 error: host = host.dir1`}},
+	"LVS007 the floating VIP is another": {strings.Replace(paired, `{ ip = "192.0.2.${100}/32" }`, `{ ip = "192.0.2.101/32" }`, 1), `{ ip = "192.0.2.100/32" }`, `{ ip = "192.0.2.101/32" }`,
+		[]string{`LVS007 error: address = "192.0.2.100"`, `LVS007 error: address = "192.0.2.100"`}},
+	"LVS020 a VIP that floats and stays": {paired, "", "address \"fixed\" {\n  host   = host.dir2\n  ip     = \"192.0.2.100/32\"\n  device = \"eth0\"\n}\n",
+		[]string{`LVS020 error: ip = "192.0.2.100/32"`, `LVS020 error: ip = "192.0.2.100/32"`}},
+	"LVS020 a director's own address floats": {strings.Replace(paired, `{ ip = "192.0.2.${100}/32" }`, "{ ip = \"192.0.2.${100}/32\" }\n  virtual_address \"vip2\" { ip = \"192.0.2.3/32\" }", 1), "", "",
+		[]string{`LVS020 error: virtual_address "vip2" { ip = "192.0.2.3/32" }`}},
+	"LVS017 a dead server stays in a persistent service": {paired, `  checker  = "keepalived"
+`, `  checker   = "keepalived"
+  quiescent = true
+  persistence {}
+  health_check "tcp" {}
+`, nil},
+	"LVS017 a dead server stays, and clients with it": {paired + "sysctl \"expire\" {\n  host     = host.dir2\n  settings = { \"net.ipv4.vs.expire_quiescent_template\" = 0 }\n}\n", `  checker  = "keepalived"
+`, `  checker  = "ldirectord"
+  persistence {}
+  health_check "tcp" {}
+`, []string{`LVS017 warning: persistence {}`}},
 	"LVS017 a drained server of a persistent service": {direct, "    host = host.rs1\n  }\n", `    host   = host.rs1
     weight = 0
   }
@@ -169,6 +279,7 @@ func TestFaultsAreFoundOffline(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			config := edit(t, f.scene, f.old, f.text)
 			_, ds := judge(t, config, nil)
+			ds = slices.DeleteFunc(ds, func(d topology.Diagnostic) bool { return strings.Contains(d.Summary, " cannot be configured on ") }) // a consequence
 			got := shown(t, config, ds)
 			slices.Sort(got)
 			if diff := cmp.Diff(f.want, got); diff != "" {

@@ -56,7 +56,7 @@ func (w *world) direct(s *service, rs server) {
 	if m == nil || !s.Address.IsValid() || !m.knowsAddresses() {
 		return
 	}
-	if !m.isLocal(s.Address) {
+	if !m.always(s.Address) {
 		w.vipMissing(s, rs)
 		return
 	}
@@ -113,7 +113,7 @@ func (w *world) martian(s *service, rs server) {
 // arp looks at what a real server says when somebody asks for the VIP.
 func (w *world) arp(s *service, rs server) {
 	m := rs.machine
-	if m.host.OS != "" && m.host.OS != "linux" || w.holds(m, s.Address) {
+	if m.host.OS != "" && m.host.OS != "linux" || w.keeps(m, s.Address) {
 		return // another system, or an address that LVS020 is about
 	}
 	if r, answer := s.director.lookup(rs.Address, rs.Address); rs.Forward == "tun" && (answer != found || r.via.IsValid()) {

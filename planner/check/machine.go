@@ -16,6 +16,7 @@ type held struct {
 	ip       netip.Prefix
 	resource *topology.Resource // that declares it; nil: none
 	at       topology.Range
+	floating bool // it is there while the host is master of a VRRP group
 }
 
 // machine is one host as it will be.
@@ -147,6 +148,8 @@ func (m *machine) overlay(r *topology.Resource) {
 		m.overlayLink(b)
 	case *topology.Address:
 		m.overlayAddress(r, b)
+	case *topology.VRRPInstance:
+		m.floats(r, b)
 	case *topology.Route:
 		n := route{to: b.To.Masked(), via: b.Via, device: b.Device, advmss: b.AdvMSS, mtu: b.MTU, resource: r,
 			at: rangeOf(r, "via", "device")}

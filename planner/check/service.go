@@ -183,6 +183,13 @@ func (w *world) quiescence(s *service) {
 			drained(rs.Name, s.serverRange(rs, "weight"))
 		}
 	}
+	if s.deadStays() && len(s.servers) > 0 {
+		w.report(finding{id: "LVS017", host: s.director.host.Name, object: s.resource.Path,
+			summary: "Clients stick to a dead real server",
+			detail: fmt.Sprintf("The service is persistent (%s), and %s gives a dead real server the weight 0 instead of taking it out (quiescent). While net.ipv4.vs.expire_quiescent_template is 0 on %s, whoever had it before comes back to it. Set the sysctl to 1 on the director, or quiescent = false.",
+				s.Persistence.Timeout, s.Checker, s.director.host.Name),
+			at: []topology.Range{rangeOf(s.resource, "quiescent", "persistence"), rangeOf(s.director.declared["net.ipv4.vs.expire_quiescent_template"], "settings")}})
+	}
 	for _, d := range w.drained[identity{s.director.host.Name, s.id()}] {
 		if !slices.ContainsFunc(s.servers, func(rs server) bool { return rs.Address == d.Address && rs.Port == d.Port }) {
 			drained(netip.AddrPortFrom(d.Address, d.Port).String(), s.resource.Range)

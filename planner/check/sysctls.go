@@ -11,7 +11,7 @@ import (
 // Sysctls names, for every host that plays a part, the parameters that the
 // checks want to know of it; a * stands for every interface.
 func Sysctls(t *topology.Topology) map[string][]string {
-	q := query{names: map[string]map[string]bool{}, byAddress: map[netip.Addr]string{}}
+	q := query{names: map[string]map[string]bool{}, byAddress: map[netip.Addr]string{}, pairs: map[string]bool{}}
 	for _, h := range t.Hosts {
 		for _, nic := range h.Interfaces {
 			for _, a := range nic.Addresses {
@@ -21,6 +21,11 @@ func Sysctls(t *topology.Topology) map[string][]string {
 	}
 	for _, h := range t.Hosts {
 		q.byAddress[h.Address] = h.Name
+	}
+	for _, r := range t.Resources {
+		if _, ok := r.Body.(*topology.VRRPInstance); ok {
+			q.pairs[r.Host] = true
+		}
 	}
 	for _, r := range t.Resources {
 		switch b := r.Body.(type) {
@@ -42,11 +47,11 @@ func Sysctls(t *topology.Topology) map[string][]string {
 }
 
 // Traffic tells whether a check asks what becomes of packets on the hosts: there
-// are services, or sync daemons, that want them.
+// are services, sync daemons, or VRRP instances that want them.
 func Traffic(t *topology.Topology) bool {
 	return slices.ContainsFunc(t.Resources, func(r *topology.Resource) bool {
 		switch b := r.Body.(type) {
-		case *topology.VirtualService:
+		case *topology.VirtualService, *topology.VRRPInstance:
 			return true
 		case *topology.IPVS:
 			return len(b.Sync) > 0
@@ -58,6 +63,7 @@ func Traffic(t *topology.Topology) bool {
 type query struct {
 	names     map[string]map[string]bool // by host
 	byAddress map[netip.Addr]string
+	pairs     map[string]bool // hosts with a VRRP instance
 }
 
 func (q *query) add(host string, names ...string) {
@@ -80,6 +86,9 @@ func (q *query) service(director string, s *topology.VirtualService) {
 		server := rs.Host
 		if server == "" {
 			server = q.byAddress[rs.Address]
+		}
+		if rs.Forward != "nat" && q.pairs[server] && server != director {
+			q.add(server, "net.ipv4.vs.backup_only")
 		}
 		switch {
 		case rs.Forward == "nat" && s.Family == "ipv6":

@@ -141,6 +141,14 @@ func modeChecks() []Check {
 			Fix:   "Remove one of the two. To send a server more connections raise its weight; to run two programs on it use two ports.",
 		},
 		{
+			ID: "LVS010", Severity: topology.Error,
+			Title: "VRRP: the hosts of a group do not agree, or one id stands for two groups",
+			Why: "The hosts of a group know each other by the id, and throw advertisements away that differ from their own in version, interval (version 2), password or addresses. A backup that hears nothing becomes master: two hosts hold the VIP, and " +
+				"clients reach the one whose ARP answer came last. A master with a lower priority than a backup loses the address at once after it started, whatever state says. Two groups with one id on one network take each other's advertisements for their own.",
+			See: []string{"journalctl -u keepalived    # received an invalid passwd, ip address associated with VRID not present, expected … got …", "tcpdump -vni DEVICE ip proto 112    # vrid, prio, intvl and addresses of both", "ip -br address show DEVICE    # on each host: who holds the VIP"},
+			Fix: "Write virtual_router_id, advert_interval, version, authentication and the addresses once and use them in both instances (module ha, or vrrp in the other modules), give the master the highest priority, and each group of a network an id of its own.",
+		},
+		{
 			ID: "LVS011", Severity: topology.Error,
 			Title: "NAT: the director does not forward packets",
 			Why: "The real servers' answers come to the director addressed to clients. Passing on what is addressed to others is forwarding, and without it the kernel drops them. Requests arrive at the real servers nevertheless, so the table looks busy: " +

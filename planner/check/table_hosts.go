@@ -30,6 +30,14 @@ func hostChecks() []Check {
 			Fix: "Set net.ipv4.vs.expire_quiescent_template = 1 on the director.",
 		},
 		{
+			ID: "LVS018", Severity: topology.Error,
+			Title: "a fallback or quorum without a checker, two checkers for one table, or a fallback on lo without dr",
+			Why: "The kernel does not know whether a real server is alive, so only a program that checks can put a fallback in the place of dead ones, or count a quorum. keepalived and ldirectord both take the kernel's one table for their own: " +
+				"each adds its servers, sets its weights, and deletes what it made when it ends. A fallback on 127.0.0.1 is the director's own program; the kernel drops what NAT or a tunnel would send to a loopback address.",
+			See: []string{"ipvsadm -Ln", "ps -e | grep -E 'keepalived|ldirectord'", "ss -ltn 'sport = :PORT'    # on the director: the fallback listens on the VIP's port, on every address"},
+			Fix: "Add a health_check (with checker = \"keepalived\" or \"ldirectord\", one of them for all services of a host), or take fallback, quorum and quiescent out. Give a fallback on 127.0.0.1 forward = \"dr\".",
+		},
+		{
 			ID: "LVS019", Severity: topology.Info,
 			Title: "many real servers behind NAT",
 			Why:   "With NAT both directions pass the director, and answers are mostly much larger than requests. With dr and tun only requests do. Beyond some 20 real servers the director's interfaces and CPU tend to be what limits the cluster.",
@@ -61,6 +69,22 @@ func hostChecks() []Check {
 			Fix: "Reach the host by another interface (ssh.address), or keep a console at hand.",
 		},
 		{
+			ID: "LVS023", Severity: topology.Error,
+			Title: "VRRP: what the protocol's version cannot say",
+			Why: "Version 2 (RFC 3768) has one byte for the interval in seconds and eight for a password: keepalived rounds the one and cuts the other off, each host for itself. Version 3 (RFC 5798), the only one for IPv6, counts in hundredths of a second " +
+				"and has no authentication at all: a password there is ignored, and protects nothing.",
+			See: []string{"keepalived --config-test", "tcpdump -vni DEVICE ip proto 112    # vrrp version, intvl, auth"},
+			Fix: "With version 2 write whole seconds and at most 8 characters. With version 3 take the authentication out; where strangers share the network, use unicast and a packet filter.",
+		},
+		{
+			ID: "LVS024", Severity: topology.Warning,
+			Title: "ldirectord: on and off are no checks",
+			Why: "ldirectord's checktype `on` takes every real server for alive and asks none; `off` puts none into the table. Many configurations say `on` where a check was meant: the cluster works until a server dies, " +
+				"and then sends its share of the clients to the dead one.",
+			See: []string{"grep -n checktype /etc/ha.d/ldirectord.cf", "ipvsadm -Ln    # after a server was stopped: its weight stays"},
+			Fix: "Use health_check \"tcp\" {} (checktype connect), or the check of the service's protocol, \"https\" say.",
+		},
+		{
 			ID: "LVS025", Severity: topology.Warning,
 			Title: "the host's firewall drops what the mode needs, or is switched off as a whole",
 			Why: "IPVS sits behind the input chain: a packet to the VIP that is dropped there never reaches it. With nat the answers cross the forward chain. Real servers of a tunnel get IP protocol 4 or 41 (ipip), 47 (gre) or a UDP port (gue), " +
@@ -83,6 +107,14 @@ func hostChecks() []Check {
 				"so tests from a machine beside the servers fail where production works, or the other way round.",
 			See: []string{"ip route get CLIENT    # on the real server: no `via`", "tcpdump -ni DEVICE host CLIENT    # on the client: answers from RIP instead of the VIP"},
 			Fix: "Put the VIP on another network than the real servers, or use fullnat.",
+		},
+		{
+			ID: "LVS028", Severity: topology.Warning,
+			Title: "a director of a pair that is also a real server, without backup_only",
+			Why: "The master sends some requests to the backup as a real server. With dr and tun they arrive for the VIP, and the backup has a service for the VIP in its own table: it schedules them once more, to another server or back to the master, " +
+				"and a packet may go to and fro until its TTL is used up. With net.ipv4.vs.backup_only = 1 a host whose sync daemon is a backup schedules nothing.",
+			See: []string{"sysctl net.ipv4.vs.backup_only", "ipvsadm -L --daemon    # backup sync daemon", "ipvsadm -Ln --stats    # on the backup: the service counts connections"},
+			Fix: "Leave the work of the real servers to other hosts. Where a director has to do it, set net.ipv4.vs.backup_only = 1 on both, with a sync daemon whose role follows the VRRP state: while a host runs a backup daemon it then schedules nothing at all, master or not.",
 		},
 		{
 			ID: "LVS029", Severity: topology.Warning,

@@ -11,11 +11,12 @@ import (
 // world is the whole topology, indexed: every check costs what it looks at,
 // whatever the number of hosts.
 type world struct {
-	feeding  map[fwmark][]*topology.Resource // the mark resources of each mark
-	hosts    map[string]*machine
-	names    []string // of hosts, sorted
-	services []*service
-	vips     map[netip.Addr]bool // addresses of virtual services
+	feeding   map[fwmark][]*topology.Resource // the mark resources of each mark
+	hosts     map[string]*machine
+	names     []string // of hosts, sorted
+	services  []*service
+	instances []instance          // of VRRP, in the order of hosts
+	vips      map[netip.Addr]bool // addresses of virtual services
 	// holders are the interfaces that answer for an address: those of NICs, not
 	// of lo, tunnels and dummies. In the order of hosts.
 	holders map[netip.Addr][]holder
@@ -143,6 +144,8 @@ func (w *world) declare(m *machine, retired map[string]bool) {
 			if len(b.Sync) > 0 {
 				m.syncs = append(m.syncs, r)
 			}
+		case *topology.VRRPInstance:
+			w.instances = append(w.instances, instance{b, r, m})
 		case *topology.VirtualService:
 			s := &service{VirtualService: b, resource: r, director: m}
 			for i := range b.RealServers {
@@ -174,6 +177,11 @@ func (w *world) hostOf(a netip.Addr) *machine {
 // holds tells whether a host answers for an address.
 func (w *world) holds(m *machine, a netip.Addr) bool {
 	return slices.ContainsFunc(w.holders[a], func(h holder) bool { return h.machine == m })
+}
+
+// keeps tells whether a host answers for an address whether it is master or not.
+func (w *world) keeps(m *machine, a netip.Addr) bool {
+	return slices.ContainsFunc(w.holders[a], func(h holder) bool { return h.machine == m && !h.floating })
 }
 
 // masquerades tells whether a service has source NAT at all, and whether it has
