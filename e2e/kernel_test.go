@@ -13,9 +13,9 @@ import (
 	"github.com/lvsform/lvsform/lab"
 )
 
-// The tests that carry the tag "kernel" need a real IPVS and nothing else of
-// the lab: they are compiled here and run in a machine of their own, in which
-// no module is loaded yet.
+// The tests that carry the tag "kernel" need a real IPVS, or the programs that
+// keep its table, and nothing else of the lab: they are compiled here and run in
+// a machine of their own, in which no module is loaded yet.
 func TestKernelTests(t *testing.T) {
 	packages := kernelPackages(t)
 	if len(packages) == 0 {
@@ -61,7 +61,11 @@ func moduleRoot(t *testing.T) string {
 func kernelPackages(t *testing.T) []string {
 	t.Helper()
 	root := moduleRoot(t)
-	return append(taggedKernel(t, filepath.Join(root, "agent")), taggedKernel(t, filepath.Join(root, "e2e", "soak"))...)
+	var dirs []string
+	for _, room := range []string{"agent", "e2e/soak", "formats"} {
+		dirs = append(dirs, taggedKernel(t, filepath.Join(root, room))...)
+	}
+	return dirs
 }
 
 func taggedKernel(t *testing.T, root string) []string {
