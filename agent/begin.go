@@ -169,11 +169,11 @@ func (t *transaction) release() {
 	}
 }
 
-// working sends signs of life during a transaction with packages or services,
+// working sends signs of life during a transaction with packages, configurations or services,
 // until the returned function is called.
 func (t *transaction) working() (stop func()) {
 	slow := slices.ContainsFunc(t.Steps, func(s wire.Step) bool {
-		return s.Change != nil && (s.Change.Key().Kind == state.KindPackage || s.Change.Key().Kind == state.KindUnit)
+		return s.Change != nil && slices.Contains([]state.Kind{state.KindPackage, state.KindConfig, state.KindUnit}, s.Change.Key().Kind)
 	})
 	if !slow {
 		return func() {}

@@ -198,7 +198,7 @@ func (s *Server) observe(q wire.Observe) (*wire.Observation, error) {
 		return nil, err
 	}
 	query := txn.Query{Sysctls: slices.Clone(q.Sysctls), Modules: slices.Clone(q.Modules),
-		Packages: slices.Clone(q.Packages), Units: slices.Clone(q.Units), Network: true, NFT: true, IPVS: true}
+		Packages: slices.Clone(q.Packages), Units: slices.Clone(q.Units), Network: true, NFT: true, Configs: true, IPVS: true}
 	for _, e := range ledger.Entries {
 		switch key := e.Key(); key.Kind {
 		case state.KindSysctl:

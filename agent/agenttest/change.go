@@ -42,6 +42,8 @@ func (k *Kernel) change(c state.Change) error {
 		return k.changeSync(c, o)
 	case state.Package:
 		return k.changePackage(c, o)
+	case state.Config:
+		return k.changeConfig(c, o)
 	case state.Unit:
 		return k.changeUnit(c, o)
 	case state.Service:
@@ -103,6 +105,19 @@ func (k *Kernel) changeUnit(c state.Change, u state.Unit) error {
 	}
 	k.put(u.Resolve(live))
 	return nil
+}
+
+// changeConfig refuses a part of a program that is not installed, and a text that
+// no line ends.
+func (k *Kernel) changeConfig(c state.Change, o state.Config) error {
+	switch {
+	case c.After == nil:
+	case o.Program != "keepalived" && o.Program != "ldirectord" || o.Topology == "" || !strings.HasSuffix(o.Text, "\n"):
+		return ErrInvalid
+	case k.get(state.Package{Name: o.Program}.Key()) == nil:
+		return fmt.Errorf("%s: %w: install its package", o.Program, ErrNotFound)
+	}
+	return k.putOrDrop(c)
 }
 
 func (k *Kernel) loaded(module string) bool { return k.get(state.Module{Name: module}.Key()) != nil }

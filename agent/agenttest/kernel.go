@@ -315,3 +315,6 @@ func (k *Kernel) reindex() {
 		k.index[o.Key()] = i
 	}
 }
+
+// Hold implements txn.Kernel: nothing is away for a moment.
+func (k *Kernel) Hold([]state.ServiceID) (release func()) { return func() {} }

@@ -56,7 +56,7 @@ func listeners(dir string) ([]state.Listener, error) {
 		out = append(out, source.read(f)...)
 		f.Close()
 	}
-	slices.SortFunc(out, compareListeners)
+	slices.SortStableFunc(out, compareListeners)
 	out = slices.Compact(out)
 	return out[:min(len(out), mostListeners)], nil
 }

@@ -129,7 +129,7 @@ func (q *queue) failure(changes []state.Change, attempted, i int, refusals []fai
 			e.Failed = append(e.Failed, Failure{index, err})
 		}
 	}
-	slices.SortFunc(e.Failed, func(a, b Failure) int { return a.Index - b.Index })
+	slices.SortStableFunc(e.Failed, func(a, b Failure) int { return a.Index - b.Index })
 	return attempted - len(e.Failed), e
 }
 

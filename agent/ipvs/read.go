@@ -125,6 +125,16 @@ func (t *Table) dumpServices() ([]state.Service, error) {
 	return services, nil
 }
 
+// Services returns the IDs of all services.
+func (t *Table) Services() ([]state.ServiceID, error) {
+	services, err := t.dumpServices()
+	ids := make([]state.ServiceID, 0, len(services))
+	for _, s := range services {
+		ids = append(ids, s.ServiceID)
+	}
+	return ids, err
+}
+
 // dumpDestinations adds the destinations of a service to objects and tells
 // whether they came at once.
 func (t *Table) dumpDestinations(objects []state.Object, service state.ServiceID) (all []state.Object, atOnce bool, err error) {

@@ -11,6 +11,7 @@ import (
 	"github.com/vishvananda/netlink/nl"
 	"golang.org/x/sys/unix"
 
+	"github.com/lvsform/lvsform/agent/checker"
 	"github.com/lvsform/lvsform/agent/command"
 	"github.com/lvsform/lvsform/agent/facts"
 	"github.com/lvsform/lvsform/agent/ipvs"
@@ -33,14 +34,21 @@ type Kernel struct {
 
 	packages packages.Packages
 	services service.Services
+	parts    checker.Parts
 }
 
 // New returns the kernel. It opens nothing yet.
 func New() *Kernel {
 	nl.EnableErrorMessageReporting = true // the kernel says what it dislikes
-	return &Kernel{network: network.New(module.Load),
+	k := &Kernel{network: network.New(module.Load),
 		packages: packages.Packages{System: command.Host{}}, services: service.Services{System: command.Host{}}}
+	k.parts = checker.Parts{System: command.Host{}, Services: &k.services, Table: k.serviceIDs}
+	return k
 }
+
+// SuperviseWith gives the kernel what starts a supervisor of a service on a host
+// without an init system. It is called before anything else.
+func (k *Kernel) SuperviseWith(start func(name string) error) { k.services.Supervise = start }
 
 // Close releases what has been opened.
 func (k *Kernel) Close() {
@@ -98,6 +106,13 @@ func (k *Kernel) Read(q txn.Query) (h txn.Host, err error) {
 			return h, err
 		}
 		h.Objects = append(append(h.Objects, objects...), settings...)
+	}
+	if q.Configs {
+		objects, err := k.parts.Read()
+		if err != nil {
+			return h, err
+		}
+		h.Objects = append(h.Objects, objects...)
 	}
 	installed, err := k.packages.Read(q.Packages)
 	if err != nil {
@@ -181,6 +196,7 @@ const (
 	ofIPVSSettings
 	ofIPVS
 	ofPackages
+	ofConfigs
 	ofServices
 )
 
@@ -202,6 +218,8 @@ func kindOf(c state.Change) family {
 		return ofIPVS
 	case state.Package:
 		return ofPackages
+	case state.Config:
+		return ofConfigs
 	case state.Unit:
 		return ofServices
 	}
@@ -220,8 +238,10 @@ func (k *Kernel) applierOf(c state.Change) func([]state.Change) (int, error) {
 		return k.applyIPVS
 	case ofPackages:
 		return k.packages.Apply
+	case ofConfigs:
+		return k.parts.Apply
 	case ofServices:
-		return k.services.Apply
+		return k.applyServices
 	}
 	return k.network.Apply
 }
@@ -247,4 +267,42 @@ func (k *Kernel) applyIPVS(changes []state.Change) (done int, err error) {
 		done = refused.Failed[0].Index
 	}
 	return done, err
+}
+
+// serviceIDs are the virtual services of the table.
+func (k *Kernel) serviceIDs() ([]state.ServiceID, error) {
+	if !ipvs.Loaded() {
+		return nil, nil
+	}
+	if err := k.open(); err != nil {
+		return nil, err
+	}
+	return k.table.Services()
+}
+
+// applyServices starts and stops services. One that sets up virtual services is
+// started when they are there.
+func (k *Kernel) applyServices(changes []state.Change) (done int, err error) {
+	for n, c := range changes {
+		if _, err := k.services.Apply(changes[n : n+1]); err != nil {
+			return n, err
+		}
+		u, ok := c.After.(state.Unit)
+		if !ok || !u.Running.Value || u.Name != checker.Keepalived && u.Name != checker.Ldirectord {
+			continue
+		}
+		if err := k.parts.Started(u.Name); err != nil {
+			return n, fmt.Errorf("service %s: %w", u.Name, err)
+		}
+	}
+	return len(changes), nil
+}
+
+// Hold implements txn.Kernel. Without nftables clients are refused meanwhile.
+func (k *Kernel) Hold(services []state.ServiceID) (release func()) {
+	release, err := nft.Hold(services)
+	if err != nil {
+		return func() {}
+	}
+	return release
 }

@@ -102,7 +102,7 @@ func (r *ruleset) bases() (out []base, err error) {
 		policy := a[unix.NFTA_CHAIN_POLICY]
 		out = append(out, base{p, number, int32(get32(hook[unix.NFTA_HOOK_PRIORITY])), len(policy) == 4 && get32(policy) != accept})
 	}
-	slices.SortFunc(out, func(a, b base) int {
+	slices.SortStableFunc(out, func(a, b base) int {
 		return cmp.Or(cmp.Compare(a.family, b.family), cmp.Compare(a.hook, b.hook), cmp.Compare(a.priority, b.priority),
 			cmp.Compare(a.table, b.table), cmp.Compare(a.chain, b.chain))
 	})

@@ -120,23 +120,37 @@ func (b *batch) add(kind uint16, flags uint16, family uint8, attributes []byte) 
 	b.data = append(b.data, attributes...)
 }
 
-// send hands the batch to the kernel. Only its last message asks for an answer:
-// refusals come in any case, so that many messages need no room for answers.
+// send hands the batch to the kernel.
 func (b *batch) send() error {
+	fd, err := openSocket()
+	if err != nil {
+		return err
+	}
+	defer unix.Close(fd) //nolint:errcheck // nothing is lost
+	return b.sendBy(fd)
+}
+
+func openSocket() (fd int, err error) {
+	fd, err = unix.Socket(unix.AF_NETLINK, unix.SOCK_RAW|unix.SOCK_CLOEXEC, unix.NETLINK_NETFILTER)
+	if err != nil {
+		return 0, err
+	}
+	if err := unix.Bind(fd, &unix.SockaddrNetlink{Family: unix.AF_NETLINK}); err != nil {
+		unix.Close(fd) //nolint:errcheck // nothing is lost
+		return 0, err
+	}
+	return fd, nil
+}
+
+// sendBy sends by a socket. Only the last message asks for an answer: refusals
+// come in any case, so that many messages need no room for answers.
+func (b *batch) sendBy(fd int) error {
 	flags := binary.NativeEndian.Uint16(b.data[b.last+6:])
 	binary.NativeEndian.PutUint16(b.data[b.last+6:], flags|unix.NLM_F_ACK)
 	answered := b.count
 	b.add(unix.NFNL_MSG_BATCH_END, 0, unix.AF_UNSPEC, nil)
 	binary.BigEndian.PutUint16(b.data[b.last+unix.SizeofNlMsghdr+2:], unix.NFNL_SUBSYS_NFTABLES)
 
-	fd, err := unix.Socket(unix.AF_NETLINK, unix.SOCK_RAW|unix.SOCK_CLOEXEC, unix.NETLINK_NETFILTER)
-	if err != nil {
-		return err
-	}
-	defer unix.Close(fd)
-	if err := unix.Bind(fd, &unix.SockaddrNetlink{Family: unix.AF_NETLINK}); err != nil {
-		return err
-	}
 	// The kernel takes a batch only in one piece, and not more than this.
 	_ = unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_SNDBUFFORCE, len(b.data)+1<<10)
 	_ = unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_RCVBUFFORCE, answers)

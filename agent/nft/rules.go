@@ -36,8 +36,10 @@ var chains = map[string]chain{
 }
 
 // message are the attributes that create the chain.
-func (c chain) message(chainName string) []byte {
-	b := putString(nil, unix.NFTA_CHAIN_TABLE, name)
+func (c chain) message(chainName string) []byte { return c.messageOf(name, chainName) }
+
+func (c chain) messageOf(table, chainName string) []byte {
+	b := putString(nil, unix.NFTA_CHAIN_TABLE, table)
 	b = putString(b, unix.NFTA_CHAIN_NAME, chainName)
 	hook := put32(nil, unix.NFTA_HOOK_HOOKNUM, c.hook)
 	hook = put32(hook, unix.NFTA_HOOK_PRIORITY, uint32(c.priority))

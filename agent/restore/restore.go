@@ -11,13 +11,14 @@ import (
 )
 
 // Wanted are the values that the topologies that persist have claimed, in the
-// order in which they are made. Packages are never installed by a restoration,
-// and services are started by the host's own init system: both are left out.
+// order in which they are made. Packages and the configurations of programs
+// outlive a reboot, and services are started by the host's own init system: all
+// of them are left out.
 func Wanted(l state.Ledger) state.Objects {
 	out := modules(l)
 	for _, e := range l.Entries {
 		switch e.Key().Kind {
-		case state.KindPackage, state.KindUnit:
+		case state.KindPackage, state.KindConfig, state.KindUnit:
 			continue
 		}
 		var value state.Object

@@ -88,3 +88,5 @@ func (i openRC) enable(name string, on bool) error {
 	}
 	return i.do("rc-update", "del", name, "default")
 }
+
+func (i openRC) reload(name string) error { return i.do("rc-service", name, "reload") }

@@ -27,6 +27,9 @@ type System interface {
 type Services struct {
 	System System
 	Root   string // of the file tree; "" is /
+	// Supervise starts a supervisor of a service that outlives the session; nil:
+	// nothing is supervised.
+	Supervise func(name string) error
 }
 
 // How long a service may take to say how it is, and to start or stop.
@@ -46,6 +49,8 @@ type initSystem interface {
 	read(names []string) ([]state.Unit, error)
 	run(name string, running bool) error
 	enable(name string, enabled bool) error
+	// reload has a running service read its configuration again.
+	reload(name string) error
 }
 
 // Read tells how the services are. It starts none and changes nothing.
@@ -73,11 +78,48 @@ func (s Services) read(names []string) ([]state.Unit, error) {
 			return nil, fmt.Errorf("service %q: no name of a service", name)
 		}
 	}
-	i, err := s.init()
-	if err != nil {
-		return nil, fmt.Errorf("service %s: %w", strings.Join(names, ", "), err)
+	var units []state.Unit
+	for _, some := range s.split(names) {
+		i, err := s.init(some[0])
+		if err != nil {
+			return nil, fmt.Errorf("service %s: %w", strings.Join(some, ", "), err)
+		}
+		read, err := i.read(some)
+		if err != nil {
+			return nil, err
+		}
+		units = append(units, read...)
 	}
-	return i.read(names)
+	return units, nil
+}
+
+// split separates names that init systems of two kinds look after.
+func (s Services) split(names []string) [][]string {
+	var ours, theirs []string
+	for _, name := range names {
+		if s.supervises(name) {
+			ours = append(ours, name)
+		} else {
+			theirs = append(theirs, name)
+		}
+	}
+	return slices.DeleteFunc([][]string{ours, theirs}, func(n []string) bool { return len(n) == 0 })
+}
+
+// Running tells whether a service runs. One that does not exist does not.
+func (s Services) Running(name string) (bool, error) {
+	units, err := s.read([]string{name})
+	return len(units) > 0 && units[0].Running.Value, err
+}
+
+// Reload has a running service read its configuration again, and waits for the
+// end of that where the init system knows of it.
+func (s Services) Reload(name string) error {
+	i, err := s.init(name)
+	if err != nil {
+		return fmt.Errorf("service %s: %w", name, err)
+	}
+	return explain(name, i.reload(name))
 }
 
 // Apply starts, stops, enables and disables services and returns how many
@@ -104,7 +146,7 @@ func (s Services) set(want state.Unit) error {
 	if len(have) == 0 {
 		return fmt.Errorf("service %s: %w", want.Name, ErrUnknown)
 	}
-	i, err := s.init()
+	i, err := s.init(want.Name)
 	if err != nil {
 		return err
 	}
@@ -129,17 +171,34 @@ func explain(name string, err error) error {
 	return fmt.Errorf("service %s: %w", name, err)
 }
 
-// init is the init system that runs this host.
-func (s Services) init() (initSystem, error) {
+// init is the init system that runs this host, or that runs this service.
+func (s Services) init(name string) (initSystem, error) {
 	switch {
-	case s.there("run/systemd/system") && s.System.Find("systemctl") != "":
+	case s.supervises(name):
+		return supervised{s}, nil
+	case s.systemd():
 		return systemd{s}, nil
-	case s.there("run/openrc") && s.System.Find("rc-service") != "" && s.System.Find("rc-update") != "":
+	case s.openRC():
 		return openRC{s}, nil
 	case s.there("etc/init.d"):
 		return sysV{s}, nil
 	}
 	return nil, ErrNoInit
+}
+
+func (s Services) systemd() bool {
+	return s.there("run/systemd/system") && s.System.Find("systemctl") != ""
+}
+
+func (s Services) openRC() bool {
+	return s.there("run/openrc") && s.System.Find("rc-service") != "" && s.System.Find("rc-update") != ""
+}
+
+// sysV tells whether the scripts in /etc/init.d are run by somebody: a container
+// has them too, from its packages.
+func (s Services) sysV() bool {
+	comm, err := os.ReadFile(s.path("proc/1/comm"))
+	return s.there("etc/init.d") && err == nil && strings.TrimSpace(string(comm)) == "init"
 }
 
 func (s Services) path(name string) string { return filepath.Join("/", s.Root, name) }

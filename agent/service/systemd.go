@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"time"
 
 	"github.com/lvsform/lvsform/state"
 )
@@ -100,3 +101,25 @@ func (i systemd) masked(name string, on bool) error {
 	}
 	return err
 }
+
+// reload waits for the end: a service that tells systemd about it is "reloading"
+// until then.
+func (i systemd) reload(name string) error {
+	if err := i.do("systemctl", "--no-ask-password", "reload", name+".service"); err != nil {
+		return err
+	}
+	for end := time.Now().Add(readTime); ; time.Sleep(reloadPause) {
+		out, err := i.ask("systemctl", "show", "--no-pager", "--property=ActiveState", name+".service")
+		switch is := properties(out.Stdout)["ActiveState"]; {
+		case err != nil:
+			return err
+		case is == "reloading" && time.Now().Before(end):
+		case running[is]:
+			return nil
+		default:
+			return fmt.Errorf("it is %s after its reload: systemctl status %s says why", is, name)
+		}
+	}
+}
+
+const reloadPause = 50 * time.Millisecond

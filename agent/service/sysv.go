@@ -98,3 +98,5 @@ func (i sysV) linked(name string) bool {
 	}
 	return false
 }
+
+func (i sysV) reload(name string) error { return i.do(i.script(name), "reload") }

@@ -46,7 +46,7 @@ func Read(names []string) ([]state.Object, error) {
 			out = append(out, state.Sysctl{Name: name, Value: value})
 		}
 	}
-	slices.SortFunc(out, func(a, b state.Object) int {
+	slices.SortStableFunc(out, func(a, b state.Object) int {
 		return strings.Compare(a.(state.Sysctl).Name, b.(state.Sysctl).Name)
 	})
 	return out, nil

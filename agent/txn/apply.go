@@ -17,6 +17,7 @@ const (
 	groupNFT
 	groupIPVS
 	groupPackage
+	groupConfig
 	groupUnit
 )
 
@@ -32,6 +33,8 @@ func groupOf(k state.Kind) group {
 		return groupNFT
 	case state.KindPackage:
 		return groupPackage
+	case state.KindConfig:
+		return groupConfig
 	case state.KindUnit:
 		return groupUnit
 	}

@@ -22,6 +22,9 @@ type Kernel interface {
 	// Activity tells what the host does at the moment, with the counters of the
 	// destinations of services.
 	Activity(services []state.ServiceID) (state.Activity, error)
+	// Hold has the new clients of virtual services wait while a service is away
+	// for a moment, until release is called; where the kernel can do that.
+	Hold(services []state.ServiceID) (release func())
 	// Announce tells the neighbours that this host now has the address. A
 	// device that has no neighbours to tell is no error.
 	Announce(a state.Address) error

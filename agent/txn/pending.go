@@ -33,12 +33,16 @@ func Recover(k Kernel, p Pending) error {
 }
 
 // RecoverAfterBoot takes back what such a transaction did that outlives a reboot:
-// which services the system starts. Whether one runs is the system's own
-// business by then.
+// the configurations of programs, and which services the system starts. Whether
+// one runs is the system's own business by then.
 func RecoverAfterBoot(k Kernel, p Pending) error {
 	kept := Pending{Token: p.Token}
 	for _, s := range p.Begin.Steps {
 		if s.Change == nil {
+			continue
+		}
+		if s.Change.Key().Kind == state.KindConfig {
+			kept.Begin.Steps = append(kept.Begin.Steps, wire.Step{ID: s.ID, Change: s.Change})
 			continue
 		}
 		before, _ := s.Change.Before.(state.Unit)
@@ -50,9 +54,12 @@ func RecoverAfterBoot(k Kernel, p Pending) error {
 		kept.Begin.Steps = append(kept.Begin.Steps, wire.Step{ID: s.ID, Change: &state.Change{Before: before, After: after}})
 	}
 	for _, o := range p.Before {
-		if u, ok := o.(state.Unit); ok {
-			u.Running = state.Opt[bool]{}
-			kept.Before = append(kept.Before, u)
+		switch o := o.(type) {
+		case state.Config:
+			kept.Before = append(kept.Before, o)
+		case state.Unit:
+			o.Running = state.Opt[bool]{}
+			kept.Before = append(kept.Before, o)
 		}
 	}
 	return Recover(k, kept)

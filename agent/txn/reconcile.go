@@ -43,15 +43,18 @@ func (r *run) reconcile() error {
 			break // no progress
 		}
 		last, failures = changes, nil
+		release := r.hold(changes)
 		first, second := r.phases(changes)
 		if len(first) > 0 {
 			failures = r.restore(first)
 			if changes, err = r.toRestore(); err != nil {
+				release()
 				return err
 			}
 			_, second = r.phases(changes)
 		}
 		failures = append(failures, r.restore(second)...)
+		release()
 	}
 	changes, err := r.toRestore()
 	if err != nil {
@@ -153,10 +156,32 @@ func restoreRank(k state.Kind) int {
 		return 6
 	case state.KindDestination:
 		return 7
-	case state.KindUnit:
+	case state.KindConfig: // what it makes a program set up must have gone before
 		return 8
+	case state.KindUnit:
+		return 9
 	}
 	return 0
+}
+
+// hold has the clients of services wait that a program gives up and that the
+// changes make again: one owner follows the other. The program has let go of a
+// service before it is made, and for that moment nobody serves it.
+func (r *run) hold(changes []state.Change) (release func()) {
+	gives := slices.ContainsFunc(changes, func(c state.Change) bool {
+		_, config := c.Before.(state.Config)
+		return config
+	})
+	var services []state.ServiceID
+	for _, c := range changes {
+		if s, ok := c.After.(state.Service); ok && c.Before == nil {
+			services = append(services, s.ServiceID)
+		}
+	}
+	if !gives || len(services) == 0 {
+		return func() {}
+	}
+	return r.Kernel.Hold(services)
 }
 
 // phases splits changes into those to make first, and those that are to be

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"maps"
 	"reflect"
+	"strings"
 
 	"github.com/lvsform/lvsform/state"
 	"github.com/lvsform/lvsform/wire"
@@ -118,6 +119,8 @@ func newRun(t Txn, b wire.Begin) *run {
 			r.query.Units = append(r.query.Units, key.ID)
 		case groupNFT:
 			r.query.NFT = true
+		case groupConfig:
+			r.query.Configs = true
 		case groupNetwork:
 			r.query.Network = true
 		case groupIPVS:
@@ -193,7 +196,16 @@ func (r *run) attempt(ledger state.Ledger, b wire.Begin) (failed int, err error)
 			err = fmt.Errorf("internal fault: %v", p)
 		}
 	}()
-	if failed, err = r.apply(); err != nil {
+	var changes []state.Change
+	for _, s := range r.steps {
+		if s.Change != nil {
+			changes = append(changes, *s.Change)
+		}
+	}
+	release := r.hold(changes)
+	failed, err = r.apply()
+	release()
+	if err != nil {
 		return failed, err
 	}
 	if failed, err = r.checkAfter(); err != nil {
@@ -327,8 +339,11 @@ func (r *run) describe(o state.Object) string {
 	if r.secret[o.Key()] {
 		return "(sensitive)"
 	}
-	if s, ok := o.(state.Sysctl); ok {
-		return fmt.Sprintf("%q", s.Value)
+	switch o := o.(type) {
+	case state.Sysctl:
+		return fmt.Sprintf("%q", o.Value)
+	case state.Config: // it may hold passwords
+		return fmt.Sprintf("a text of %d lines", strings.Count(o.Text, "\n"))
 	}
 	text, err := json.Marshal(o)
 	if err != nil {

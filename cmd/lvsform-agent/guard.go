@@ -14,7 +14,6 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/lvsform/lvsform/agent"
-	"github.com/lvsform/lvsform/agent/kernel"
 	"github.com/lvsform/lvsform/wire"
 )
 
@@ -70,7 +69,7 @@ func guard() error {
 	signal.Ignore(syscall.SIGHUP, syscall.SIGINT, syscall.SIGPIPE)
 	stop := make(chan os.Signal, 1)
 	signal.Notify(stop, syscall.SIGTERM)
-	k := kernel.New()
+	k := newKernel()
 	defer k.Close()
 	g := agent.Guard{Order: o, Kernel: k, Signs: signs(), Stop: stop, Kill: func() error {
 		err := error(nil)

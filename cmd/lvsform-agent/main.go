@@ -19,14 +19,24 @@ import (
 )
 
 func main() {
-	command := map[string]func() error{"serve": serve, "guard": guard, "restore": restoreHost}
-	if len(os.Args) != 2 || command[os.Args[1]] == nil {
-		fmt.Fprintln(os.Stderr, "usage: lvsform-agent serve\n\nIt is started by lvsform and speaks frames on stdin and stdout.")
-		os.Exit(2)
-	}
-	if err := command[os.Args[1]](); err != nil {
+	if err := commandOf(os.Args[1:])(); err != nil {
 		fmt.Fprintln(os.Stderr, "lvsform-agent:", err)
 		os.Exit(1)
+	}
+}
+
+// commandOf is what the arguments ask for.
+func commandOf(args []string) func() error {
+	switch commands := map[string]func() error{"serve": serve, "guard": guard, "restore": restoreHost}; {
+	case len(args) == 1 && commands[args[0]] != nil:
+		return commands[args[0]]
+	case len(args) == 2 && args[0] == "supervise":
+		return func() error { return supervise(args[1]) }
+	}
+	return func() error {
+		fmt.Fprintln(os.Stderr, "usage: lvsform-agent serve\n\nIt is started by lvsform and speaks frames on stdin and stdout.")
+		os.Exit(2)
+		return nil
 	}
 }
 
@@ -42,7 +52,7 @@ func serve() error {
 	if err != nil {
 		return fmt.Errorf("find the agent's own file: %w", err)
 	}
-	k := kernel.New()
+	k := newKernel()
 	defer k.Close()
 	server := &agent.Server{
 		Kernel: k,

@@ -1,0 +1,241 @@
+//go:build linux
+
+// Package checker keeps lvsform's parts of the configurations of keepalived and ldirectord.
+//
+// The rest of their configurations is their administrator's, and stays byte for
+// byte. A new configuration is tested by the program itself before it takes the
+// old one's place; the program reloads it, which costs no connection.
+package checker
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/lvsform/lvsform/agent/command"
+	"github.com/lvsform/lvsform/state"
+)
+
+// Programs that a part can be of, named like their packages and services.
+const (
+	Keepalived = "keepalived"
+	Ldirectord = "ldirectord"
+)
+
+// System is the part of the host that programs are run with.
+type System interface {
+	Find(program string) string // its path, or ""
+	Run(command.Command) (command.Output, error)
+}
+
+// Services is the host's init system.
+type Services interface {
+	// Running tells whether a service runs. One that the host has not does not.
+	Running(name string) (bool, error)
+	// Reload has a running service read its configuration again. It returns when
+	// that is done, as far as the init system can tell.
+	Reload(name string) error
+}
+
+// Parts are lvsform's parts on a host.
+type Parts struct {
+	System   System
+	Services Services
+	// Table reads the virtual services of the live IPVS table.
+	Table func() ([]state.ServiceID, error)
+	Root  string        // of the file tree; "" is /
+	Wait  time.Duration // how long a reload may take to show; 0: half a minute
+}
+
+// How long a program may take to test a configuration; ldirectord is a large
+// Perl program.
+const testTime = 60 * time.Second
+
+const (
+	mostWait  = 30 * time.Second
+	waitPause = 20 * time.Millisecond
+)
+
+// ErrMissing is a host without the program.
+var ErrMissing = errors.New("the program is not installed: install its package (a package block does)")
+
+// files are the files of one program.
+type files interface {
+	// read returns its parts by topology.
+	read() (map[string]string, error)
+	// put tests the configuration with a part, or without it where text is nil,
+	// and puts it in place.
+	put(topology string, text *string) error
+}
+
+func (p Parts) files(program string) (files, error) {
+	switch program {
+	case Keepalived:
+		return keepalived{p}, nil
+	case Ldirectord:
+		return ldirectord{p}, nil
+	}
+	return nil, fmt.Errorf("no program of that name is configured: %q", program)
+}
+
+// Read returns the parts that the programs' configurations have.
+func (p Parts) Read() (out state.Objects, err error) {
+	for _, program := range []string{Keepalived, Ldirectord} {
+		f, err := p.files(program)
+		if err != nil {
+			return nil, err
+		}
+		parts, err := f.read()
+		if err != nil {
+			return nil, fmt.Errorf("configuration of %s: %w", program, err)
+		}
+		for topology, text := range parts {
+			out = append(out, state.Config{Program: program, Topology: topology, Text: text})
+		}
+	}
+	out.Sort()
+	return out, nil
+}
+
+// Apply puts parts in place or removes them, and returns how many changes were
+// made. A refused part leaves the old one in place and in use.
+func (p Parts) Apply(changes []state.Change) (done int, err error) {
+	for n, c := range changes {
+		if err := p.change(c); err != nil {
+			return n, err
+		}
+	}
+	return len(changes), nil
+}
+
+func (p Parts) change(c state.Change) error {
+	config, ok := c.After.(state.Config)
+	var text *string
+	if ok {
+		text = &config.Text
+	} else if config, ok = c.Before.(state.Config); !ok {
+		return nil
+	}
+	if !safe(config.Topology) {
+		return fmt.Errorf("%q is no name of a topology", config.Topology)
+	}
+	if text != nil && (!strings.HasSuffix(*text, "\n") || strings.ContainsRune(*text, 0) || len(*text) > mostText) {
+		return fmt.Errorf("the text must end with a line's end, and have no NUL and at most %d bytes", mostText)
+	}
+	f, err := p.files(config.Program)
+	if err != nil {
+		return err
+	}
+	parts, err := f.read()
+	if err != nil {
+		return err
+	}
+	old, had := parts[config.Topology]
+	if text == nil && !had || text != nil && had && old == *text {
+		return nil
+	}
+	if text != nil && p.System.Find(config.Program) == "" {
+		return ErrMissing
+	}
+	if err := f.put(config.Topology, text); err != nil {
+		return err
+	}
+	return p.reload(config.Program, old, config.Text, text != nil)
+}
+
+// reload has a program that runs take up a new text, and waits until that shows.
+func (p Parts) reload(program, old, text string, there bool) error {
+	running, err := p.Services.Running(program)
+	if err != nil || !running {
+		return err
+	}
+	if err := p.Services.Reload(program); err != nil {
+		return fmt.Errorf("the configuration is in place, and is not in use: %w", err)
+	}
+	if !there {
+		text = ""
+	}
+	kept := services(program, text)
+	return p.await(program, kept, without(services(program, old), kept))
+}
+
+// Started waits until a program that was started has set up the services of its
+// parts.
+func (p Parts) Started(program string) error {
+	f, err := p.files(program)
+	if err != nil {
+		return err
+	}
+	parts, err := f.read()
+	if err != nil {
+		return err
+	}
+	var want []state.ServiceID
+	for _, text := range parts {
+		want = append(want, services(program, text)...)
+	}
+	return p.await(program, want, nil)
+}
+
+// await waits until the IPVS table has the services, and has those no more that
+// are gone.
+func (p Parts) await(program string, want, gone []state.ServiceID) error {
+	if len(want) == 0 && len(gone) == 0 {
+		return nil
+	}
+	for end := time.Now().Add(cmp.Or(p.Wait, mostWait)); ; time.Sleep(waitPause) {
+		live, err := p.Table()
+		if err != nil {
+			return err
+		}
+		missing, left := without(want, live), without(gone, without(gone, live))
+		switch {
+		case len(missing) == 0 && len(left) == 0:
+			return nil
+		case time.Now().Before(end):
+		case len(missing) > 0:
+			return fmt.Errorf("%s has not set up the virtual service %s: its own log says why; does it read %s?", program, missing[0], mainOf(program))
+		default:
+			return fmt.Errorf("%s has not given up the virtual service %s: its own log says why; does it read %s?", program, left[0], mainOf(program))
+		}
+	}
+}
+
+// without are the services that are not among others.
+func without(services, others []state.ServiceID) (out []state.ServiceID) {
+	other := make(map[state.ServiceID]bool, len(others))
+	for _, id := range others {
+		other[id] = true
+	}
+	for _, id := range services {
+		if !other[id] {
+			out = append(out, id)
+		}
+	}
+	return out
+}
+
+func (p Parts) path(name string) string { return filepath.Join("/", p.Root, name) }
+
+func mainOf(program string) string {
+	if program == Ldirectord {
+		return "/" + ldirectordFile
+	}
+	return "/" + keepalivedFile
+}
+
+// safe tells whether the name of a topology can be part of a path and of a line.
+func safe(name string) bool {
+	return name != "" && len(name) <= 200 && name[0] != '.' && !strings.ContainsFunc(name, func(r rune) bool {
+		return !(r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || strings.ContainsRune("_-.", r))
+	})
+}
+
+func exists(path string) bool {
+	_, err := os.Lstat(path)
+	return err == nil
+}
