@@ -84,7 +84,7 @@ func lexLine(stack []*frame, n int, line, odd string) ([]*frame, error) {
 			stack = stack[:len(stack)-1]
 		default:
 			s := &statement{line: n, raw: piece, words: words(piece), odd: odd}
-			if s.odd == "" && strings.Contains(piece, "$") {
+			if s.odd == "" && hasParameter(piece) {
 				s.odd = "uses a parameter, which is not filled in: write the value"
 			}
 			top.list = append(top.list, s)
@@ -120,6 +120,21 @@ func oddity(line string) (rest, odd string) {
 func isDefinition(line string) bool {
 	name, _, found := strings.Cut(line[1:], "=")
 	return found && name != "" && strings.Trim(name, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_") == ""
+}
+
+// hasParameter tells $NAME and ${NAME}.
+func hasParameter(piece string) bool {
+	for i := strings.IndexByte(piece, '$'); i >= 0 && i+1 < len(piece); {
+		if c := piece[i+1]; c == '{' || c == '_' || c|0x20 >= 'a' && c|0x20 <= 'z' {
+			return true
+		}
+		next := strings.IndexByte(piece[i+1:], '$')
+		if next < 0 {
+			return false
+		}
+		i += 1 + next
+	}
+	return false
 }
 
 // uncomment takes out what follows # or ! outside double quotes, and blanks

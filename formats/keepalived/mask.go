@@ -32,7 +32,7 @@ func maskLine(line string) string {
 		}
 		masked := end[:after] + " " + Masked
 		if rest := strings.TrimSpace(value); strings.HasSuffix(rest, "}") {
-			masked += " " + rest[len(strings.TrimRight(rest, "} ")):]
+			masked += " " + strings.TrimSpace(rest[len(strings.TrimRight(rest, "} ")):])
 		}
 		return strings.TrimRight(masked, " ") + line[len(end):]
 	}

@@ -21,7 +21,8 @@ type Global struct {
 	RouterID string // "": the host's name
 }
 
-// SyncGroup is a vrrp_sync_group: its instances become master together.
+// SyncGroup is a vrrp_sync_group: its instances become master together. One with
+// fewer than two instances is not written.
 type SyncGroup struct {
 	Name      string
 	Instances []string // their names
@@ -146,7 +147,7 @@ type Check struct {
 
 	// MISC_CHECK
 	Command string // an absolute path and its arguments, no shell
-	User    string // "": keepalived_script where that user exists, else root
+	User    string // needed: keepalived's own choice may not exist
 	Group   string // "": the user's
 }
 

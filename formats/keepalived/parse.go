@@ -31,27 +31,61 @@ func Parse(text string) (Config, []Issue, error) {
 	if err != nil {
 		return Config{}, nil, err
 	}
-	p := &parser{groups: map[string]*statement{}, version: 0}
+	p := &parser{groups: map[string]*statement{}, where: map[string]*statement{}}
 	for _, s := range statements { // a group may stand after who uses it
 		if s.keyword() == "virtual_server_group" && len(s.words) == 2 && s.odd == "" {
 			p.groups[s.words[1]] = s
 		}
 	}
 	p.block("top", statements, p.top())
+	p.scripts()
 	for i := range p.config.Instances {
-		if in := &p.config.Instances[i]; in.Version == 0 && !in.ipv6() {
-			in.Version = p.version
-		}
+		p.settle(&p.config.Instances[i])
 	}
+	p.writable()
 	slices.SortStableFunc(p.issues, func(a, b Issue) int { return a.Line - b.Line })
-	return p.config.canonical(), p.issues, nil
+	return p.config.canonical(), slices.Compact(p.issues), nil
 }
 
 type parser struct {
 	config  Config
 	issues  []Issue
 	groups  map[string]*statement // virtual_server_group by name
+	where   map[string]*statement // of the config's objects, by their name in errors
 	version int                   // vrrp_version of global_defs
+	user    []string              // script_user of global_defs, its group after it
+}
+
+// writable leaves out what Render would refuse.
+func (p *parser) writable() {
+	c := &p.config
+	refused := func(write func(*writer)) bool {
+		probe := &writer{}
+		write(probe)
+		if len(probe.errs) > 0 {
+			p.issue(p.where[probe.object], "is left out: %s", probe.errs[0])
+		}
+		return len(probe.errs) > 0
+	}
+	c.Instances = slices.DeleteFunc(c.Instances, func(i Instance) bool { return refused(func(w *writer) { w.instance(i) }) })
+	c.Services = slices.DeleteFunc(c.Services, func(s VirtualServer) bool {
+		return refused(func(w *writer) {
+			w.service(s)
+			w.object = "virtual_server " + s.ServiceID.String()
+		})
+	})
+	c.SyncGroups = slices.DeleteFunc(c.SyncGroups, func(g SyncGroup) bool {
+		return refused(func(w *writer) {
+			w.syncGroup(g, c.Instances)
+			w.must(len(g.Instances) > 1, "group", "has one instance")
+		})
+	})
+	if c.Global.RouterID != "" && refused(func(w *writer) {
+		w.object = "global_defs"
+		w.phrase("router_id", c.Global.RouterID)
+	}) {
+		c.Global.RouterID = ""
+	}
 }
 
 type keywords map[string]func(*statement)
@@ -104,7 +138,16 @@ func (p *parser) top() keywords {
 
 func (p *parser) global() keywords {
 	return keywords{
-		"router_id":    func(s *statement) { p.word(s, &p.config.Global.RouterID) },
+		"router_id": func(s *statement) {
+			p.word(s, &p.config.Global.RouterID)
+			p.where["global_defs"] = s
+		},
+		"enable_script_security": p.neutral("it takes no value", ""), // written where a check needs it
+		"script_user": func(s *statement) {
+			if v := p.values(s, 1, 2); v != nil {
+				p.user = v
+			}
+		},
 		"vrrp_version": func(s *statement) { p.integer(s, &p.version, 2, 3) },
 	}
 }

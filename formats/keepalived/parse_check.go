@@ -237,3 +237,23 @@ func (c *checker) resolve(p *parser, v *service, r *server) Check {
 	}
 	return out
 }
+
+// scripts gives a user to the programs that have none: global_defs may stand
+// after them.
+func (p *parser) scripts() {
+	for _, s := range p.config.Services {
+		for i := range s.RealServers {
+			c := &s.RealServers[i].Check
+			if c.Type != MiscCheck || c.User != "" {
+				continue
+			}
+			if len(p.user) > 0 {
+				c.User, c.Group = p.user[0], strings.Join(p.user[1:], "")
+				continue
+			}
+			p.issue(p.where["virtual_server "+s.ServiceID.String()],
+				"has a MISC_CHECK without a user: keepalived takes keepalived_script where that user exists, lvsform takes root")
+			c.User = "root"
+		}
+	}
+}

@@ -89,6 +89,7 @@ func (p *parser) virtualServer(s *statement) {
 			p.issue(s, "is there twice: %s", id)
 		default:
 			p.config.Services = append(p.config.Services, out)
+			p.where["virtual_server "+id.String()] = s
 		}
 	}
 }

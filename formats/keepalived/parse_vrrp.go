@@ -36,6 +36,7 @@ func (p *parser) syncGroup(s *statement) {
 		return
 	}
 	p.config.SyncGroups = append(p.config.SyncGroups, g)
+	p.where["vrrp_sync_group "+name] = s
 }
 
 // lines hands the lines of a block of values on.
@@ -72,6 +73,7 @@ func (p *parser) instance(s *statement) {
 		p.issue(s, "has no interface, or no virtual_router_id")
 	default:
 		p.config.Instances = append(p.config.Instances, i)
+		p.where["vrrp_instance "+name] = s
 	}
 }
 
@@ -176,4 +178,37 @@ func (p *parser) virtualAddress(s *statement, to *[]Address) {
 		a.Scope = ""
 	}
 	*to = append(*to, a)
+}
+
+// settle corrects what keepalived corrects by itself, and says so.
+func (p *parser) settle(i *Instance) {
+	s := p.where["vrrp_instance "+i.Name]
+	correct := func(wrong bool, why string, by func()) {
+		if wrong {
+			p.issue(s, "%s", why)
+			by()
+		}
+	}
+	if i.Version == 0 && !i.ipv6() {
+		i.Version = p.version
+	}
+	correct(i.Version == 2 && i.ipv6(), "has the version 2, IPv6 addresses need 3: keepalived takes that", func() { i.Version = 3 })
+	auth := &i.Authentication
+	correct(auth.Type == "" && auth.Password != "", "has a password without auth_type: keepalived uses none", func() { *auth = Authentication{} })
+	correct(auth.Type != "" && auth.Password == "", "has no password: keepalived uses no authentication", func() { *auth = Authentication{} })
+	correct(auth.Type != "" && i.v3(), "has an authentication, which version 3 has not: keepalived ignores it", func() { *auth = Authentication{} })
+	master := i.State == "MASTER"
+	correct(master && auth.Type == "AH", "begins as master, which AH does not allow: keepalived takes BACKUP", func() { i.State = "BACKUP" })
+	master = i.State == "MASTER"
+	correct(i.NoPreempt && master, "has nopreempt, yet begins as master: keepalived ignores nopreempt", func() { i.NoPreempt = false })
+	correct(i.NoPreempt && i.Priority == 255, "has nopreempt with the priority 255: keepalived ignores nopreempt", func() { i.NoPreempt = false })
+	correct(i.PreemptDelay != 0 && (master || i.NoPreempt), "has a preempt_delay that does nothing: keepalived ignores it", func() { i.PreemptDelay = 0 })
+	correct(i.UnicastSource.IsValid() && len(i.UnicastPeers) == 0, "has unicast_src_ip without a peer: keepalived uses multicast",
+		func() { i.UnicastSource = netip.Addr{} })
+	unit := time.Second
+	if i.v3() {
+		unit = 10 * time.Millisecond
+	}
+	correct(i.AdvertInterval%unit != 0, "has an advert_int that its version cannot tell: keepalived rounds it",
+		func() { i.AdvertInterval = max(i.AdvertInterval.Round(unit), unit) })
 }

@@ -20,13 +20,7 @@ func (c Config) Render() (string, error) {
 	c = c.canonical()
 	w := &writer{}
 	w.text.WriteString(header)
-	if c.Global != (Global{}) {
-		w.object = "global_defs"
-		w.blank()
-		w.open("global_defs")
-		w.phrase("router_id", c.Global.RouterID)
-		w.close()
-	}
+	w.global(c)
 	w.unique(c)
 	for _, g := range c.SyncGroups {
 		w.blank()
@@ -41,6 +35,27 @@ func (c Config) Render() (string, error) {
 		w.service(s)
 	}
 	return w.result()
+}
+
+// global writes global_defs. Programs that check are run, and no complaint comes
+// from keepalived -t, where keepalived looks at who may change them.
+func (w *writer) global(c Config) {
+	scripts := slices.ContainsFunc(c.Services, func(s VirtualServer) bool {
+		return slices.ContainsFunc(s.RealServers, func(r RealServer) bool { return r.Check.Type == MiscCheck })
+	})
+	if c.Global == (Global{}) && !scripts {
+		return
+	}
+	w.object = "global_defs"
+	w.blank()
+	w.open("global_defs")
+	if c.Global.RouterID != "" {
+		w.phrase("router_id", c.Global.RouterID)
+	}
+	if scripts {
+		w.line("enable_script_security")
+	}
+	w.close()
 }
 
 func (w *writer) blank() { w.text.WriteByte('\n') }
@@ -64,9 +79,11 @@ func (w *writer) unique(c Config) {
 	}
 }
 
-// canonical has the order of Render.
+// canonical has the order of Render, and no group of one, which keepalived takes
+// for a mistake.
 func (c Config) canonical() Config {
 	c.SyncGroups, c.Instances = slices.Clone(c.SyncGroups), slices.Clone(c.Instances)
+	c.SyncGroups = slices.DeleteFunc(c.SyncGroups, func(g SyncGroup) bool { return len(g.Instances) < 2 })
 	c.Services = slices.Clone(c.Services)
 	for i := range c.SyncGroups {
 		g := &c.SyncGroups[i]
@@ -120,7 +137,6 @@ func compareServices(a, b VirtualServer) int {
 func (w *writer) syncGroup(g SyncGroup, instances []Instance) {
 	w.object = "vrrp_sync_group " + g.Name
 	w.open("vrrp_sync_group", w.name("name", g.Name))
-	w.must(len(g.Instances) > 0, "group", "is empty: it needs an instance")
 	w.open("group")
 	for _, name := range g.Instances {
 		w.must(slices.ContainsFunc(instances, func(i Instance) bool { return i.Name == name }), "group",
@@ -184,7 +200,6 @@ func (w *writer) timing(i Instance) {
 	}
 	if i.PreemptDelay != 0 {
 		w.must(i.State != "MASTER", "preempt_delay", "needs the state BACKUP at start")
-		w.must(i.Priority != 255, "preempt_delay", "cannot be with the priority 255")
 		w.must(!i.NoPreempt, "preempt_delay", "cannot be with nopreempt")
 		w.seconds("preempt_delay", i.PreemptDelay, time.Microsecond, 1000*time.Second)
 	}

@@ -156,6 +156,9 @@ func (w *writer) escaped(attribute, value string) string {
 func (w *writer) datagrams(c Check) {
 	w.must(len(c.Payload) <= 255, "payload", "has %d bytes, at most 255 are sent", len(c.Payload))
 	w.must(len(c.Reply) <= 255, "require_reply", "has %d bytes, at most 255 are compared", len(c.Reply))
+	for keyword, octets := range map[string]string{"payload": c.Payload, "require_reply": c.Reply} {
+		w.must(!strings.HasSuffix(octets, "\xff"), keyword, "ends with the byte ff, which keepalived 2.2 takes for a mistake")
+	}
 	w.must(c.Reply == "" || c.RequireReply, "require_reply", "is off, yet a reply is given")
 	if c.Payload != "" {
 		w.line("payload", hex.EncodeToString([]byte(c.Payload)))
@@ -181,10 +184,9 @@ func (w *writer) script(c Check) {
 	w.must(strings.HasPrefix(c.Command, "/"), "misc_path", "%q does not begin with /: name the program by its absolute path", c.Command)
 	w.must(strings.Join(strings.Fields(c.Command), " ") == c.Command, "misc_path", "%q has more than one blank between arguments", c.Command)
 	w.phrase("misc_path", c.Command)
-	w.must(c.Group == "" || c.User != "", "user", "is unset, but its group is not")
-	if c.User != "" && c.Group != "" {
+	if c.Group != "" {
 		w.line("user", w.checked("user", c.User), w.checked("user", c.Group))
-	} else if c.User != "" {
+	} else {
 		w.word("user", c.User)
 	}
 }
