@@ -91,6 +91,7 @@ type testFleet struct {
 // testHost is a host in memory behind an SSH server in this process.
 type testHost struct {
 	name, address string
+	fleet         *testFleet
 	kernel        *heldKernel
 	remote        sshtest.Host
 	server        *sshtest.Server
@@ -173,7 +174,7 @@ func fleetCommand(ts *testscript.TestScript, neg bool, args []string) {
 // add makes a host at ADDRESS/LENGTH[,GATEWAY].
 func (f *testFleet) add(name, where string) *testHost {
 	address, gateway, _ := strings.Cut(where, ",")
-	h := &testHost{name: name, kernel: &heldKernel{Kernel: agenttest.NewKernel(agenttest.HostAt(address, gateway)...)},
+	h := &testHost{name: name, fleet: f, kernel: &heldKernel{Kernel: agenttest.NewKernel(agenttest.HostAt(address, gateway)...)},
 		dir: filepath.Join(f.dir, "hosts", name)}
 	h.address, _, _ = strings.Cut(address, "/")
 	h.remote.Serve = h.serve
@@ -194,7 +195,17 @@ func (f *testFleet) writeSSHConfig() error {
 func (h *testHost) agent() *agent.Server {
 	return &agent.Server{Kernel: h.kernel, StateDir: filepath.Join(h.dir, "state"), LockDir: filepath.Join(h.dir, "run"),
 		Hello:      wire.Hello{Hostname: h.name, Kernel: "6.1.0-test", Arch: "amd64"},
-		StartGuard: agenttest.StartGuard(h.kernel), Knock: h.kernel.Knock}
+		StartGuard: agenttest.StartGuard(h.kernel), Knock: h.knock}
+}
+
+// knock reaches the host that has the service.
+func (h *testHost) knock(q wire.Knock) ([]string, error) {
+	for _, other := range h.fleet.hosts {
+		if _, ok := other.kernel.Objects().ByKey()[parseKey("ipvs_service "+q.Protocol+"/"+q.Address.String())]; ok {
+			return other.kernel.Knock(q)
+		}
+	}
+	return h.kernel.Knock(q)
 }
 
 func (h *testHost) serve(stdin io.Reader, stdout, stderr io.Writer) int {

@@ -51,7 +51,7 @@ server got how many. It sends nothing over a connection; for UDP it sends
 datagrams without content.
 
 Exit codes: 0 all is as expected, 1 it is not, or an error.`,
-		Example: `  lvsform verify -C examples/dr-wlc --from dir1
+		Example: `  lvsform verify --from ops1
   lvsform verify --requests 1000 --json`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -177,6 +177,21 @@ func (o *trial) aim(t *topology.Topology, host string, b *topology.VirtualServic
 	if o.protocol == "sctp" && from == "" && o.skipped == "" {
 		o.skipped = "connections of SCTP can be opened only with --from"
 	}
+	if o.skipped == "" && holdsVIP(t, o.id, from) {
+		o.skipped = "with direct routing and tunnels a host that holds the VIP is no client of it: name another one with --from"
+	}
+}
+
+// holdsVIP tells whether a host is a director or a real server of a service whose
+// real servers answer from the VIP. Answers that a director gets from its own
+// address it drops, and a real server answers itself.
+func holdsVIP(t *topology.Topology, id state.ServiceID, host string) bool {
+	return host != "" && slices.ContainsFunc(t.Resources, func(r *topology.Resource) bool {
+		b, ok := r.Body.(*topology.VirtualService)
+		return ok && status.ID(b) == id && slices.ContainsFunc(b.RealServers, func(rs topology.RealServer) bool {
+			return rs.Forward != "nat" && (r.Host == host || rs.Host == host)
+		})
+	})
 }
 
 // knocker opens connections at once and tells why each was not taken, "" for one
