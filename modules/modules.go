@@ -6,5 +6,5 @@ import "embed"
 // FS has one directory for each module: the source lvsform://dr is the
 // directory dr.
 //
-//go:embed dr/*.hcl fullnat/*.hcl nat/*.hcl tun/*.hcl
+//go:embed dr/*.hcl fullnat/*.hcl ha/*.hcl nat/*.hcl tun/*.hcl
 var FS embed.FS

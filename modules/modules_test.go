@@ -19,6 +19,8 @@ import (
 const hosts = `
 topology "t" {}
 host "dir1" { address = "10.0.0.10" }
+host "dir2" { address = "10.0.0.20" }
+host "six2" { address = "2001:db8::b" }
 host "rs1" { address = "10.0.0.1" }
 host "six" { address = "2001:db8::a" }
 host "rs6" { address = "2001:db8::1" }
@@ -265,7 +267,7 @@ func TestModulesRefuse(t *testing.T) {
 		"advmss without a route for it":   {`vip = "10.0.0.99"` + "\nport = 80\nadvmss = 1400" + four, "give every real server a gateway"},
 		"a routing table of the system's": {`vip = "10.0.0.99"` + "\nport = 80\nrouting_table = 254" + four, "from 1 to 252"},
 	} {
-		for _, source := range names(t) {
+		for _, source := range modes(t) {
 			t.Run(source+"/"+name, func(t *testing.T) {
 				_, diags := loadModule(t, source, tc.arguments)
 				var text []string
@@ -299,7 +301,7 @@ func TestOneWordChangesTheMode(t *testing.T) {
   directors       = { dir1 = { host = host.dir1, device = "eth0", label = "eth0:web", interfaces = ["eth0", "eth1"] } }
   real_servers    = { rs1 = { host = host.rs1, label = "lo:web", gateway = "10.0.0.2", weight = 7 } }
 `
-	for _, source := range names(t) {
+	for _, source := range modes(t) {
 		topo, diags := loadModule(t, source, arguments)
 		if len(diags) > 0 {
 			t.Errorf("%s: %+v", source, diags)
@@ -321,7 +323,7 @@ func TestModesShareVariablesAndOutputs(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		for _, name := range names(t) {
+		for _, name := range modes(t) {
 			have, err := fs.ReadFile(modules.FS, name+"/"+file)
 			if err != nil {
 				t.Fatal(err)
@@ -358,6 +360,11 @@ func names(t *testing.T) []string {
 		names = append(names, e.Name())
 	}
 	return names
+}
+
+// modes are the modules that differ by the mode of forwarding.
+func modes(t *testing.T) []string {
+	return slices.DeleteFunc(names(t), func(name string) bool { return name == "ha" })
 }
 
 func loadModule(t *testing.T, source, arguments string) (*topology.Topology, topology.Diagnostics) {

@@ -72,18 +72,76 @@ variable "drain_timeout" {
   description = "How long the connections of a real server that goes, or changes between NAT and another mode, get to end: a duration like \"30s\", which is also what null means; \"0s\" does not wait."
 }
 
+variable "health_check" {
+  type = object({
+    type        = optional(string, "tcp")
+    interval    = optional(string)
+    timeout     = optional(string)
+    retries     = optional(number)
+    retry_delay = optional(string)
+    port        = optional(number)
+    path        = optional(string)
+    status      = optional(list(number))
+    host_header = optional(string)
+    contains    = optional(string)
+    name        = optional(string)
+    record      = optional(string)
+    helo        = optional(string)
+    send        = optional(string)
+    receive     = optional(string)
+    command     = optional(string)
+    user        = optional(string)
+  })
+  default     = null
+  description = "How the checker finds out whether a real server is alive: type is tcp, http, https, dns, smtp, udp, ping or script, and the rest is as in the health_check block of a virtual_service. null: nobody checks."
+}
+
+variable "checker" {
+  type        = string
+  default     = null
+  description = "Who keeps the IPVS table and takes dead real servers out of it: none, keepalived or ldirectord. null: keepalived with a health_check, else none."
+
+  validation {
+    condition     = contains(["none", "keepalived", "ldirectord"], coalesce(var.checker, "none"))
+    error_message = "checker must be none, keepalived or ldirectord."
+  }
+}
+
+variable "fallback" {
+  type = object({
+    address = string
+    port    = optional(number)
+    forward = optional(string)
+  })
+  default     = null
+  description = "Where clients go when no real server is alive; it needs a checker. port defaults to the service's; forward is nat, dr or tun, and defaults to the mode's, for 127.0.0.1 (a program of the director) to dr."
+}
+
+variable "quorum" {
+  type        = number
+  default     = null
+  description = "The weight of living real servers below which the service counts as down and clients go to the fallback (keepalived). null: 1."
+}
+
+variable "quiescent" {
+  type        = bool
+  default     = null
+  description = "Whether a dead real server gets the weight 0 instead of being taken out of the table. null: as the checker does it, which is true for ldirectord and false for keepalived."
+}
+
 variable "directors" {
   type = map(object({
     host       = object({ name = string, address = string })
     device     = string
     label      = optional(string)
     interfaces = optional(list(string))
+    inside     = optional(string)
   }))
-  description = "The director: its host, the device that carries the VIP, the label of the VIP there (IPv4; default DEVICE:0, or DEVICE where that would be too long), and the interfaces that send_redirects is about (default: device alone)."
+  description = "The director, or with vrrp the directors, by name: its host, the device that carries the VIP, the label of the VIP there (IPv4; default DEVICE:0, or DEVICE where that would be too long), the interfaces that send_redirects is about (default: device alone), and for nat with vrrp the inside device, which carries gateway (default: the one of interfaces that is not device, or else device)."
 
   validation {
-    condition     = length(var.directors) == 1
-    error_message = "directors must name exactly one director: two hosts that hold one VIP at the same time fight over it."
+    condition     = length(var.directors) == 1 || var.vrrp != null && length(var.directors) > 1
+    error_message = "directors must name exactly one director, or with vrrp at least one: two hosts that hold one VIP at the same time fight over it."
   }
 }
 
@@ -130,7 +188,7 @@ variable "host_route" {
 variable "gateway" {
   type        = string
   default     = null
-  description = "nat: the director's inside address, which becomes the real servers' default gateway. null: the address of the director's host. The other modes leave the default route alone."
+  description = "nat: the director's inside address, which becomes the real servers' default gateway. null: the address of the director's host. With vrrp it has to be given, as an address of no host: it floats together with the VIP. The other modes leave the default route alone."
 }
 
 variable "routing_table" {
@@ -188,4 +246,31 @@ variable "source_address" {
   type        = string
   default     = null
   description = "fullnat: the address of the director that real servers see as their client. null: that of the interface towards each of them."
+}
+
+variable "vrrp" {
+  type = object({
+    virtual_router_id = number
+    priorities        = map(number)
+    advert_interval   = optional(string, "1s")
+    password          = optional(string)
+    preempt           = optional(bool, true)
+    preempt_delay     = optional(string)
+    version           = optional(number)
+    unicast           = optional(bool, false)
+    track_interfaces  = optional(list(string), [])
+    gateway_router_id = optional(number)
+    sync_group        = optional(string)
+  })
+  default     = null
+  description = "Several directors, of which one holds the VIP: keepalived's VRRP moves it. virtual_router_id is a number from 1 to 255 that nobody else on the network uses; priorities one for each director by name, the highest is the master's; password at most 8 characters (VRRP version 2; sensitive); preempt = false leaves the VIP where it is when the master returns; unicast speaks to the other directors alone; gateway_router_id (nat) is the id on the inside network, by default the same; sync_group (nat) names the group in which the two are one. null: one director, which always holds the VIP."
+
+  validation {
+    condition     = var.vrrp == null || try(join(",", sort(keys(var.vrrp.priorities))) == join(",", sort(keys(var.directors))), false)
+    error_message = "vrrp.priorities must have one number for each of the directors, by their names."
+  }
+  validation {
+    condition     = try(length(distinct(values(var.vrrp.priorities))) == length(var.vrrp.priorities), true)
+    error_message = "vrrp.priorities must be different: the highest is the master's."
+  }
 }

@@ -9,13 +9,27 @@
 # see `advmss`.
 
 locals {
-  ipv6     = strcontains(var.vip, ":")
-  prefix   = local.ipv6 ? 128 : 32
-  ports    = toset([for port in var.ports != null ? var.ports : [var.port] : tostring(port)])
-  director = one(values(var.directors))
+  ipv6   = strcontains(var.vip, ":")
+  prefix = local.ipv6 ? 128 : 32
+  ports  = toset([for port in var.ports != null ? var.ports : [var.port] : tostring(port)])
   labels = { # the kernel takes 15 characters
     for name, director in var.directors : name => length(director.device) < 14 ? "${director.device}:0" : director.device
   }
+
+  # The director, or the one that VRRP prefers. One that does not take the VIP
+  # back, or not at once, begins as a backup, for keepalived would not heed it.
+  pair     = var.vrrp != null
+  masters  = [for name in keys(var.directors) : name if !local.pair || try(var.vrrp.priorities[name] == max(values(var.vrrp.priorities)...), false)]
+  director = var.directors[element(local.masters, 0)]
+  preempts = try(var.vrrp.preempt && var.vrrp.preempt_delay == null, false)
+  password = try(nonsensitive(var.vrrp.password != null), false)
+  peers    = { for name in keys(var.directors) : name => [for other, director in var.directors : director.host if other != name] }
+  services = {
+    for each in setproduct(local.pair ? keys(var.directors) : [local.masters[0]], local.ports) :
+    (local.pair ? "${each[0]}:${each[1]}" : each[1]) => { director = var.directors[each[0]], port = tonumber(each[1]) }
+  }
+  checker   = var.checker != null ? var.checker : var.health_check != null ? "keepalived" : "none"
+  quiescent = var.quiescent != null ? var.quiescent : local.checker == "ldirectord"
 
   forwarding = local.ipv6 ? "net.ipv6.conf.all.forwarding" : "net.ipv4.ip_forward"
   host_route = var.host_route != null ? var.host_route : false
@@ -55,17 +69,29 @@ sysctl "redirects" {
   }
 }
 
-# One IPVS service for each port, with all real servers.
+# Where the checker gives a dead real server the weight 0, a client with
+# persistence would come back to it.
+sysctl "quiescent" {
+  for_each = { for name, director in var.directors : name => director if var.persistence != null && local.checker != "none" && local.quiescent }
+  host     = each.value.host
+  settings = { "net.ipv4.vs.expire_quiescent_template" = 1 }
+}
+
+# One IPVS service for each port, with all real servers; with `vrrp` on each
+# director, ready for the time when the VIP comes.
 virtual_service "port" {
-  for_each        = local.ports
-  host            = local.director.host
+  for_each        = local.services
+  host            = each.value.director.host
   protocol        = var.protocol
   address         = var.vip
-  port            = tonumber(each.key)
+  port            = each.value.port
   scheduler       = var.scheduler
   scheduler_flags = var.scheduler_flags
   drain_timeout   = var.drain_timeout
   forward         = "tun"
+  checker         = local.checker
+  quorum          = var.quorum
+  quiescent       = var.quiescent
 
   dynamic "persistence" {
     for_each = var.persistence != null ? [var.persistence] : []
@@ -73,6 +99,38 @@ virtual_service "port" {
       timeout = persistence.value.timeout
       netmask = persistence.value.netmask
       engine  = persistence.value.engine
+    }
+  }
+
+  dynamic "health_check" {
+    for_each = var.health_check != null ? [var.health_check] : []
+    labels   = [health_check.value.type]
+    content {
+      interval    = health_check.value.interval
+      timeout     = health_check.value.timeout
+      retries     = health_check.value.retries
+      retry_delay = health_check.value.retry_delay
+      port        = health_check.value.port
+      path        = health_check.value.path
+      status      = health_check.value.status
+      host_header = health_check.value.host_header
+      contains    = health_check.value.contains
+      name        = health_check.value.name
+      record      = health_check.value.record
+      helo        = health_check.value.helo
+      send        = health_check.value.send
+      receive     = health_check.value.receive
+      command     = health_check.value.command
+      user        = health_check.value.user
+    }
+  }
+
+  dynamic "fallback" {
+    for_each = var.fallback != null ? [var.fallback] : []
+    content {
+      address = fallback.value.address
+      port    = fallback.value.port
+      forward = fallback.value.forward
     }
   }
 
@@ -99,13 +157,46 @@ virtual_service "port" {
   }
 }
 
-# The VIP, /32 or /128, on the director's device.
+# The VIP, /32 or /128, on the director's device; with `vrrp` it floats instead.
 address "vip" {
-  for_each = var.directors
+  for_each = { for name, director in var.directors : name => director if !local.pair }
   host     = each.value.host
   ip       = "${var.vip}/${local.prefix}"
   device   = each.value.device
   label    = local.ipv6 ? null : coalesce(each.value.label, local.labels[each.key])
+}
+
+# Only with `vrrp`: keepalived gives the VIP to the living director of the
+# highest priority.
+vrrp_instance "vip" {
+  for_each          = { for name, director in var.directors : name => director if local.pair }
+  host              = each.value.host
+  interface         = each.value.device
+  virtual_router_id = var.vrrp.virtual_router_id
+  priority          = var.vrrp.priorities[each.key]
+  state             = local.preempts && contains(local.masters, each.key) ? "MASTER" : "BACKUP"
+  advert_interval   = var.vrrp.advert_interval
+  preempt           = var.vrrp.preempt
+  preempt_delay     = var.vrrp.preempt_delay
+  version           = var.vrrp.version
+  track_interfaces  = var.vrrp.track_interfaces
+  sync_group        = var.vrrp.sync_group
+
+  dynamic "authentication" {
+    for_each = local.password ? [true] : []
+    content { password = var.vrrp.password }
+  }
+
+  dynamic "unicast" {
+    for_each = var.vrrp.unicast ? [local.peers[each.key]] : []
+    content { peers = unicast.value }
+  }
+
+  virtual_address "vip" {
+    ip       = "${var.vip}/${local.prefix}"
+    label    = local.ipv6 ? null : coalesce(each.value.label, local.labels[each.key])
+    excluded = false
+  }
 }
 
 # Only with `host_route`.

@@ -16,7 +16,12 @@ output "services" {
 
 output "director" {
   value       = local.director.host
-  description = "The host that holds the VIP."
+  description = "The host that holds the VIP; with vrrp the one of the highest priority."
+}
+
+output "directors" {
+  value       = { for name, director in var.directors : name => director.host }
+  description = "The hosts of all directors, by name."
 }
 
 output "real_servers" {

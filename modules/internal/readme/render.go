@@ -68,7 +68,10 @@ func resources(blocks []block) (string, error) {
 		if len(r.comment) == 0 {
 			return "", fmt.Errorf("%s %q has no comment that says what it is for", r.kind, r.name())
 		}
-		on := "the director"
+		on := "each director"
+		if isMode(blocks) {
+			on = "the director"
+		}
 		if strings.Contains(r.text["for_each"], "real_servers") {
 			on = "each real server"
 		}
@@ -77,9 +80,19 @@ func resources(blocks []block) (string, error) {
 	return b.String(), nil
 }
 
+// isMode tells whether the module is one of the modes of forwarding: those
+// declare a service.
+func isMode(blocks []block) bool {
+	return slices.ContainsFunc(blocks, func(b block) bool { return b.kind == "virtual_service" })
+}
+
 func variables(blocks []block) (string, error) {
 	var b strings.Builder
-	b.WriteString("\n## Variables\n\nThe same in every mode.\n\n| variable | type | default | meaning |\n|---|---|---|---|\n")
+	b.WriteString("\n## Variables\n\n")
+	if isMode(blocks) {
+		b.WriteString("The same in every mode.\n\n")
+	}
+	b.WriteString("| variable | type | default | meaning |\n|---|---|---|---|\n")
 	for _, v := range blocks {
 		if v.kind != "variable" {
 			continue
