@@ -102,7 +102,7 @@ func (f *testFleet) run(args ...string) (code int, stdout, stderr string) {
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
 	args = slices.Clone(args)
-	if slices.Contains([]string{"plan", "apply", "destroy", "explain"}, args[0]) {
+	if slices.Contains([]string{"plan", "apply", "destroy", "explain", "status", "verify"}, args[0]) {
 		args = append(args, "--ssh-config", filepath.Join(f.dir, "ssh_config"), "--agent-dir", filepath.Join(f.dir, "agents"))
 	}
 	cmd := exec.CommandContext(ctx, "lvsform", args...)
