@@ -45,7 +45,8 @@ func Build(in Input) *Plan {
 		Outputs: t.Outputs, Diagnostics: topology.Diagnostics{}, Checks: topology.Diagnostics{}}
 	p.Diagnostics = append(p.Diagnostics, diags...)
 	b := builder{in: in, plan: p, hosts: hosts, managed: map[string]bool{}, servers: map[string]string{}, owner: owners(t),
-		exclusive: exclusive(in), checked: check.Sysctls(t)}
+		exclusive: exclusive(in), checked: check.Sysctls(t), fixed: map[string]Wave{}, previous: map[string]string{},
+		first: map[string][]string{}}
 	for _, h := range t.Hosts {
 		if h.Managed {
 			p.Members = append(p.Members, h.Name)
@@ -58,6 +59,8 @@ func Build(in Input) *Plan {
 		}
 	}
 	b.unmanaged()
+	b.configSteps()
+	b.pairs()
 	b.drains()
 	b.order()
 	all := p.Changes
@@ -105,8 +108,12 @@ type builder struct {
 	// forwards is how declared destinations are reached.
 	forwards map[use]string
 	fixed    map[string]Wave // of changes, by id, whose kind does not tell it
-	changing map[string]bool // hosts of which more changes than destinations
-	moving   map[string]bool // servers that change between NAT and another way of forwarding
+	// previous is the change, by id, that makes the text which a change of a
+	// Config takes for given.
+	previous map[string]string
+	first    map[string][]string // by id, the changes that a change waits for beside
+	changing map[string]bool     // hosts of which more changes than destinations
+	moving   map[string]bool     // servers that change between NAT and another way of forwarding
 	ledgers  map[string]map[state.Key]state.Entry
 }
 
@@ -127,8 +134,9 @@ func (b *builder) host(h *topology.Host) {
 		want = desired{}
 	}
 	hp := hostPlanner{b: b, host: h, live: live.Objects.ByKey(), want: want, ledger: live.Ledger.ByKey(),
-		deleted: map[state.Key][]string{}}
+		deleted: map[state.Key][]string{}, kept: kept(live.Objects)}
 	hp.settleDevices(b.hosts[h.Name])
+	hp.settleConfigs()
 	hp.missingModules(live.MissingModules)
 	hp.vanishedMembers(live.Ledger)
 	hp.plan()
@@ -148,6 +156,8 @@ type hostPlanner struct {
 	// deleted are the services that the plan deletes, with the configuration
 	// addresses that declared them.
 	deleted map[state.Key][]string
+	// kept are the services that programs keep so far.
+	kept map[state.ServiceID]bool
 }
 
 func (hp *hostPlanner) plan() {
@@ -156,10 +166,12 @@ func (hp *hostPlanner) plan() {
 	}
 	for _, key := range slices.SortedFunc(maps.Keys(hp.ledger), state.Key.Compare) {
 		claim, mine := hp.ledger[key].Claim(hp.b.plan.Topology)
-		if _, wanted := hp.want[key]; mine && !wanted {
+		if _, wanted := hp.want[key]; mine && !wanted && !hp.handedOver(key, hp.ledger[key]) {
 			hp.released(hp.ledger[key], claim)
 		}
 	}
+	hp.taken()
+	hp.contested()
 	hp.extraServices()
 	hp.extraDestinations()
 }
@@ -183,11 +195,15 @@ func (hp *hostPlanner) declared(key state.Key, w *want) {
 	live := hp.live[key]
 	entry, claimed := hp.ledger[key]
 	claim, mine := entry.Claim(hp.b.plan.Topology)
+	given := hp.givenBack(key)
+	if given {
+		live = nil // its program takes it away before this creates it
+	}
 	object := hp.settle(w, live, entry, mine)
 	if claimed && hp.contradicted(entry, object, w) {
 		return
 	}
-	c := Change{Addresses: w.addresses, Before: live, After: object, Announce: w.announce, Sensitive: sensitive(w)}
+	c := Change{Addresses: w.addresses, Before: live, After: object, Announce: w.announce, Sensitive: sensitive(w), given: given}
 	switch {
 	case live == nil:
 		if !hp.creatable(key, w) || hp.leftOut(key, w) {
@@ -317,8 +333,14 @@ func (b *builder) declaring(host string, key state.Key, addresses []string) []*t
 // sensitive names the attributes of the object that sensitive values went into.
 func sensitive(w *want) []string {
 	var out []string
+	if w.config != nil {
+		return secretsOf(w)
+	}
 	for _, r := range w.resources {
 		for _, name := range r.Sensitive {
+			if !w.takes(r) {
+				continue
+			}
 			if server, ok := strings.CutPrefix(name, "real_server."); ok {
 				dot := strings.LastIndex(server, ".")
 				if tunnel := strings.LastIndex(server, ".tunnel."); tunnel >= 0 {

@@ -21,6 +21,9 @@ type Attribute struct {
 // the ones that Title already shows.
 func Attributes(o state.Object) []Attribute {
 	var out []Attribute
+	if c, ok := o.(state.Config); ok { // many lines, and secrets in them
+		return []Attribute{{"lines", literal(strings.Count(c.Text, "\n"))}}
+	}
 	collect(reflect.ValueOf(o), titleAttributes(o.Key().Kind), &out)
 	return out
 }

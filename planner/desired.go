@@ -22,6 +22,7 @@ type want struct {
 	addresses []string // of the resources, with .real_server.NAME for a destination
 	server    string   // for a destination: the host that serves; "" outside the topology
 	announce  bool
+	config    *configured // for a Config alone
 }
 
 // desired is the declared state of one host, by key.
@@ -31,7 +32,7 @@ type desired map[state.Key]*want
 // nothing. The diagnostics are declarations that contradict each other.
 func declare(t *topology.Topology) (map[string]desired, topology.Diagnostics) {
 	d := declarer{hosts: map[string]desired{}, retired: map[string]bool{}, owners: owners(t),
-		vips: map[netip.Addr]bool{}, directors: map[vip]bool{}}
+		vips: map[netip.Addr]bool{}, directors: map[vip]bool{}, topology: t.Name, configs: map[part]*configured{}}
 	for _, h := range t.Hosts {
 		d.retired[h.Name] = h.Retired
 		if h.Managed {
@@ -49,6 +50,7 @@ func declare(t *topology.Topology) (map[string]desired, topology.Diagnostics) {
 			d.resource(r)
 		}
 	}
+	d.configurations()
 	if more := d.contradictions - maxContradictions; more > 0 {
 		d.diags = append(d.diags, topology.Diagnostic{Severity: topology.Error,
 			Summary: fmt.Sprintf("%d more objects are declared with two values", more),
@@ -58,12 +60,14 @@ func declare(t *topology.Topology) (map[string]desired, topology.Diagnostics) {
 }
 
 type declarer struct {
+	topology  string
 	hosts     map[string]desired
 	retired   map[string]bool
 	owners    map[netip.Addr]string // host name by declared address
 	vips      map[netip.Addr]bool   // addresses of virtual services
 	directors map[vip]bool
 	diags     topology.Diagnostics
+	configs   map[part]*configured
 	// contradictions are the objects declared with two values, so far.
 	contradictions int
 }
@@ -111,6 +115,8 @@ func (d *declarer) resource(r *topology.Resource) {
 			FWMark: b.FWMark, Table: tableOrMain(b.Table)}})
 	case *topology.VirtualService:
 		d.service(r, b)
+	case *topology.VRRPInstance:
+		d.instance(r, b)
 	case *topology.Mark:
 		d.add(r, r.Path, want{object: state.Mark{Protocol: b.Protocol, Address: b.Address, Ports: ports(b.Ports), Mark: b.Mark}})
 	case *topology.Masquerade:
@@ -261,7 +267,8 @@ func (d *declarer) module(r *topology.Resource, name string) {
 	d.add(r, r.Path, want{object: state.Module{Name: name}})
 }
 
-func (d *declarer) service(r *topology.Resource, b *topology.VirtualService) {
+// serviceOf is the IPVS service that a resource declares, whoever keeps it.
+func serviceOf(b *topology.VirtualService) state.Service {
 	s := state.Service{
 		ServiceID: state.ServiceID{Protocol: b.Protocol, Address: b.Address, Port: b.Port, FWMark: b.FWMark, Family: b.Family},
 		Scheduler: b.Scheduler, OnePacket: b.OnePacket, Netmask: 32,
@@ -275,31 +282,41 @@ func (d *declarer) service(r *topology.Resource, b *topology.VirtualService) {
 	flags := slices.Clone(b.SchedulerFlags)
 	slices.Sort(flags)
 	s.SchedulerFlags = strings.Join(slices.Compact(flags), ",")
-	d.module(r, "ip_vs")
-	d.module(r, "ip_vs_"+b.Scheduler)
 	if p := b.Persistence; p != nil {
 		s.Timeout, s.Engine = p.Timeout, p.Engine
 		if p.Netmask != 0 {
 			s.Netmask = p.Netmask
 		}
-		if p.Engine != "" {
-			d.module(r, "ip_vs_pe_"+p.Engine)
+	}
+	return s
+}
+
+func (d *declarer) service(r *topology.Resource, b *topology.VirtualService) {
+	s := serviceOf(b)
+	d.module(r, "ip_vs")
+	d.module(r, "ip_vs_"+b.Scheduler)
+	if s.Engine != "" {
+		d.module(r, "ip_vs_pe_"+s.Engine)
+	}
+	var servers []want
+	for _, rs := range b.RealServers {
+		server := cmp.Or(rs.Host, d.owners[rs.Address])
+		if !d.retired[server] {
+			servers = append(servers, want{object: destinationOf(s.ServiceID, rs), server: server, resources: []*topology.Resource{r},
+				addresses: []string{r.Path + ".real_server." + rs.Name}})
 		}
 	}
+	if b.Checker != "" {
+		d.checked(r, b, s, servers)
+		return
+	}
 	d.add(r, r.Path, want{object: s})
-	for _, rs := range b.RealServers {
-		d.destination(r, s.ServiceID, rs)
+	for _, w := range servers {
+		d.add(r, w.addresses[0], w)
 	}
 }
 
-func (d *declarer) destination(r *topology.Resource, id state.ServiceID, rs topology.RealServer) {
-	server := rs.Host
-	if server == "" {
-		server = d.owners[rs.Address]
-	}
-	if d.retired[server] {
-		return
-	}
+func destinationOf(id state.ServiceID, rs topology.RealServer) state.Destination {
 	o := state.Destination{Service: id, Address: rs.Address, Port: rs.Port, Weight: rs.Weight, Forward: rs.Forward,
 		Upper: rs.Upper, Lower: rs.Lower}
 	if rs.Forward == "tun" {
@@ -311,7 +328,7 @@ func (d *declarer) destination(r *topology.Resource, id state.ServiceID, rs topo
 			o.TunnelChecksum = rs.Tunnel.Checksum
 		}
 	}
-	d.add(r, r.Path+".real_server."+rs.Name, want{object: o, server: server})
+	return o
 }
 
 // add merges a declaration into its host; one that differs from an earlier one

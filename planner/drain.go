@@ -48,7 +48,7 @@ func (b *builder) drains() {
 			continue
 		}
 		d, ok := c.Before.(state.Destination)
-		if !ok || going[c.Host+" "+d.Service.String()] {
+		if !ok || c.handed || going[c.Host+" "+d.Service.String()] {
 			continue
 		}
 		timeout, moves := b.drainTimeout(c.Host, d.Service), b.moves(*c) != ""
@@ -120,7 +120,7 @@ func (b *builder) serverOf(c Change) string {
 func (b *builder) moves(c Change) string {
 	server := b.serverOf(c)
 	before, ok := c.Before.(state.Destination)
-	if server == "" || !ok || !b.changing[server] || b.in.Destroy {
+	if server == "" || !ok || c.handed || !b.changing[server] || b.in.Destroy {
 		return ""
 	}
 	after, ok := b.forwards[use{c.Host, before.Service, before.Address}]
@@ -145,12 +145,18 @@ func (b *builder) indexForwards() {
 			if o, ok := w.object.(state.Destination); ok {
 				b.forwards[use{host, o.Service, o.Address}] = o.Forward
 			}
+			if w.config == nil {
+				continue
+			}
+			for _, o := range w.config.destinations() {
+				b.forwards[use{host, o.Service, o.Address}] = o.Forward
+			}
 		}
 	}
 }
 
 func (b *builder) drainTimeout(host string, service state.ServiceID) time.Duration {
-	w := b.hosts[host][state.Key{Kind: state.KindService, ID: service.String()}]
+	w := b.hosts[host].table(state.Key{Kind: state.KindService, ID: service.String()})
 	if w == nil {
 		return DefaultDrainTimeout
 	}

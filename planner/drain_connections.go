@@ -32,10 +32,10 @@ func (d *Drains) Services(host string, live state.Objects) []state.ServiceID {
 	var out []state.ServiceID
 	for _, o := range live {
 		have, ok := o.(state.Destination)
-		if !ok || d.hosts[host][state.Key{Kind: state.KindService, ID: have.Service.String()}] == nil {
+		if !ok || d.hosts[host].table(state.Key{Kind: state.KindService, ID: have.Service.String()}) == nil {
 			continue
 		}
-		if w := d.hosts[host][have.Key()]; w != nil {
+		if w := d.hosts[host].table(have.Key()); w != nil {
 			want := w.object.(state.Destination)
 			if (want.Weight > 0 || have.Weight == 0) && (want.Forward == "nat") == (have.Forward == "nat") {
 				continue
@@ -57,12 +57,15 @@ func (b *builder) countConnections() {
 	}
 	for i := range b.plan.Changes {
 		c := &b.plan.Changes[i]
-		d, ok := c.Before.(state.Destination)
-		if !ok || c.Drain == 0 {
+		if c.Drain == 0 {
 			continue
 		}
-		if n, ok := counts[c.Host+" "+d.Key().ID]; ok {
-			open := n.Open(d.Service.Protocol)
+		open, known := 0, true
+		for _, d := range c.Waiting() {
+			n, ok := counts[c.Host+" "+d.Key().ID]
+			open, known = open+n.Open(d.Service.Protocol), known && ok
+		}
+		if known {
 			c.Connections = &open
 		}
 	}

@@ -12,7 +12,6 @@ import (
 // while one of theirs is drained; without that flag they refuse the clients that
 // hash to it. dh has no such flag.
 func (b *builder) fallbacks() {
-	b.fixed = map[string]Wave{}
 	services := b.drainedServices()
 	for _, at := range slices.Sorted(maps.Keys(services)) {
 		s := services[at]

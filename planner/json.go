@@ -73,8 +73,20 @@ func (c Change) side(o state.Object) (json.RawMessage, map[string]bool, error) {
 	if o == nil {
 		return json.RawMessage("null"), sensitive, nil
 	}
+	passwords := slices.Contains(c.Sensitive, SensitivePasswords)
+	if config, ok := o.(state.Config); ok && passwords && c.redacted {
+		masked := Masked(config)
+		sensitive[SensitiveText] = masked != config.Text
+		config.Text = masked
+		raw, err := json.Marshal(config)
+		return raw, sensitive, err
+	}
 	raw, err := json.Marshal(o)
 	if err != nil || len(c.Sensitive) == 0 {
+		return raw, sensitive, err
+	}
+	if passwords {
+		sensitive[SensitivePasswords] = true
 		return raw, sensitive, err
 	}
 	var attrs map[string]json.RawMessage

@@ -29,6 +29,7 @@ func (b *builder) order() {
 		g.index[c.ID] = i
 	}
 	g.safety(roles)
+	g.configs()
 	g.moves()
 	g.declared()
 	b.plan.Changes = g.stages()
@@ -205,7 +206,7 @@ func (g *graph) stages() []Change {
 		}
 		c.Stage = stage
 		for _, j := range g.before[i] {
-			if g.changes[j].Host != c.Host {
+			if g.changes[j].Host != c.Host || g.changes[j].ID == g.b.previous[c.ID] {
 				c.AfterIDs = append(c.AfterIDs, g.changes[j].ID)
 			}
 		}

@@ -178,6 +178,8 @@ type Change struct {
 	Stage int
 
 	redacted bool
+	handed   bool // a program keeps the object from now on
+	given    bool // a program has kept the object so far
 }
 
 // Waiting are the destinations whose connections a drain waits for.

@@ -40,6 +40,10 @@ func (hp *hostPlanner) released(e state.Entry, claim state.Claim) {
 		hp.add(c)
 		return
 	}
+	if a, ok := live.(state.Address); ok && hp.floats(a) {
+		hp.add(c) // it is keepalived's from now on
+		return
+	}
 	hp.undo(&c, declaredValue(claim, e.Before.Object), e.Before.Object, live)
 	if (c.Action == Delete || c.Action == Replace) && live.Key().Kind == state.KindService {
 		c.Hazards = append(c.Hazards, HazardConnections)
@@ -81,7 +85,14 @@ func (hp *hostPlanner) undo(c *Change, claimed, before, live state.Object) {
 		hp.diagnose(topology.Info, c.Addresses[0], nil, fmt.Sprintf("%s stays installed on %s", live.Key(), hp.host.Name),
 			"Other programs may have come to need it. Remove it by hand if nothing does.")
 		return
+	case state.Config: // what was there before the claim was lvsform's too
+		c.Action, c.After = Delete, nil
+		return
 	case state.Unit:
+		if unit := live.(state.Unit); before == nil && hp.idle(unit) {
+			hp.restore(c, live, state.Unit{Name: unit.Name, Running: state.Some(false), Enabled: state.Some(false)})
+			return
+		}
 		if before == nil { // it came with a package
 			return
 		}
@@ -131,7 +142,7 @@ func (hp *hostPlanner) deletes(id state.ServiceID) bool {
 // belongs to a virtual service always is, whatever became of it.
 func (hp *hostPlanner) ours(claim state.Claim, live state.Object) bool {
 	switch live.(type) {
-	case state.Service, state.Destination:
+	case state.Service, state.Destination, state.Config:
 		return true
 	}
 	return claim.Value.Resolve(live) == live
@@ -164,7 +175,7 @@ func (hp *hostPlanner) extraServices() {
 	}
 	for _, key := range slices.SortedFunc(maps.Keys(hp.live), state.Key.Compare) {
 		s, ok := hp.live[key].(state.Service)
-		if _, claimed := hp.ledger[key]; !ok || claimed || hp.want[key] != nil {
+		if _, claimed := hp.ledger[key]; !ok || claimed || hp.want.table(key) != nil || hp.kept[s.ServiceID] {
 			continue
 		}
 		hp.add(Change{Addresses: exclusive, Before: s, Action: Delete,
@@ -195,7 +206,7 @@ func (hp *hostPlanner) extraDestinations() {
 	var extras []state.Destination
 	for key, o := range hp.live {
 		d, ok := o.(state.Destination)
-		if _, claimed := hp.ledger[key]; !ok || claimed || hp.want[key] != nil {
+		if _, claimed := hp.ledger[key]; !ok || claimed || hp.want.table(key) != nil || hp.kept[d.Service] {
 			continue
 		}
 		extras = append(extras, d)
@@ -204,7 +215,7 @@ func (hp *hostPlanner) extraDestinations() {
 	for _, d := range extras {
 		service := state.Key{Kind: state.KindService, ID: d.Service.String()}
 		var addresses []string
-		if w := hp.want[service]; w != nil {
+		if w := hp.want.table(service); w != nil {
 			addresses = w.addresses
 		} else if gone := hp.deleted[service]; gone != nil {
 			addresses = gone
@@ -322,6 +333,9 @@ func (w *want) ignoring(object, from state.Object) state.Object {
 // from the live one.
 func ignore(o, live state.Object, names []string) state.Object {
 	if len(names) == 0 || reflect.TypeOf(o) != reflect.TypeOf(live) {
+		return o
+	}
+	if _, ok := o.(state.Config); ok { // of several resources, each of which ignores its own
 		return o
 	}
 	out := reflect.New(reflect.TypeOf(o)).Elem()

@@ -18,21 +18,25 @@ import (
 // scope returns the live objects that a topology declares or claims on a host,
 // and the destinations beside its own; sorted. They are what a plan rests on.
 func scope(live Live, want desired, topologyName string) state.Objects {
-	claims := live.Ledger.ByKey()
+	claims, kept := live.Ledger.ByKey(), kept(live.Objects)
 	services := map[string]bool{}
-	mine := func(key state.Key) bool {
+	mine := func(o state.Object) bool {
+		if kept[serviceID(o)] { // its program changes weights as servers die
+			return false
+		}
+		key := o.Key()
 		_, claimed := claims[key].Claim(topologyName)
 		return claimed || want[key] != nil
 	}
 	for _, o := range live.Objects {
-		if s, ok := o.(state.Service); ok && mine(s.Key()) {
+		if s, ok := o.(state.Service); ok && mine(s) {
 			services[s.ServiceID.String()] = true
 		}
 	}
 	out := state.Objects{}
 	for _, o := range live.Objects {
 		d, ok := o.(state.Destination)
-		if mine(o.Key()) || ok && services[d.Service.String()] {
+		if mine(o) || ok && services[d.Service.String()] {
 			out = append(out, o)
 		}
 	}

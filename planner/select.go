@@ -3,6 +3,7 @@ package planner
 import (
 	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/lvsform/lvsform/state"
 	"github.com/lvsform/lvsform/topology"
@@ -46,8 +47,15 @@ func (b *builder) selectChanges() {
 // its host.
 func (c Change) named(selectors []string) bool {
 	return slices.ContainsFunc(selectors, func(s string) bool {
-		return s == "host."+c.Host || slices.ContainsFunc(c.Addresses, func(a string) bool { return within(a, s) })
+		return s == "host."+c.Host || slices.ContainsFunc(c.Addresses, func(a string) bool { return within(a, s) }) || c.hasServer(s)
 	})
+}
+
+// hasServer tells whether a selector names a real server of a service that a
+// program keeps: its configuration changes as a whole.
+func (c Change) hasServer(selector string) bool {
+	path, _, ok := strings.Cut(selector, ".real_server.")
+	return ok && c.Key().Kind == state.KindConfig && slices.Contains(c.Addresses, path)
 }
 
 // withPrerequisites adds to keep what its changes wait for, and what must exist
@@ -115,6 +123,14 @@ func (b *builder) known(selector string) bool {
 		for _, w := range d {
 			if slices.ContainsFunc(w.addresses, func(a string) bool { return within(a, selector) }) {
 				return true
+			}
+			if w.config == nil {
+				continue
+			}
+			for _, in := range w.config.table {
+				if slices.Contains(in.addresses, selector) {
+					return true
+				}
 			}
 		}
 	}

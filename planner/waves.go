@@ -34,6 +34,18 @@ func (b *builder) roles() map[string]*role {
 			if s := out[owner[o.Address]]; s != nil && s != r {
 				s.server = true
 			}
+		case state.Config:
+			r.director = true
+			kept, _ := settingsOf(o)
+			for _, d := range kept.destinations() {
+				r.gateway = r.gateway || d.Forward == "nat"
+				if s := out[owner[d.Address]]; s != nil && s != r {
+					s.server = true
+				}
+			}
+			for _, a := range kept.addresses() {
+				r.vips[a] = true
+			}
 		}
 	}
 	for host, d := range b.hosts {
@@ -53,7 +65,7 @@ func (b *builder) roles() map[string]*role {
 
 // removal tells whether a change takes something away.
 func (c Change) removal() bool {
-	return c.Action == Delete || c.Claim != nil && c.Claim.Drop
+	return !c.handed && (c.Action == Delete || c.Claim != nil && c.Claim.Drop)
 }
 
 // wave is the stage of docs/safety.md that a change belongs to.
@@ -92,8 +104,10 @@ func (c Change) stopsForwarding() bool {
 // modules and sysctls, or the VIP.
 func (r *role) serves(c Change) bool {
 	switch o := either(c).(type) {
-	case state.Service, state.Destination, state.Timeouts, state.Sync, state.Mark, state.Masquerade:
+	case state.Service, state.Destination, state.Timeouts, state.Sync, state.Mark, state.Masquerade, state.Config:
 		return true
+	case state.Unit:
+		return slices.Contains(programs(), o.Name)
 	case state.Module:
 		return strings.HasPrefix(o.Name, "ip_vs")
 	case state.Sysctl:
@@ -132,7 +146,10 @@ func (r *role) rank(c Change) int {
 	if c.removal() {
 		// VIP first, so that no more requests come; sysctls last, so that no
 		// ARP question about the VIP is answered.
-		return slices.Index([]state.Kind{state.KindUnit, state.KindAddress, state.KindRoute, state.KindDestination, state.KindService,
+		if u, ok := o.(state.Unit); ok && slices.Contains(programs(), u.Name) {
+			return 99 // it has nothing left to do
+		}
+		return slices.Index([]state.Kind{state.KindUnit, state.KindAddress, state.KindRoute, state.KindConfig, state.KindDestination, state.KindService,
 			state.KindMasquerade, state.KindMark, state.KindSync, state.KindTimeouts, state.KindRule, state.KindFOU,
 			state.KindLink, state.KindModule, state.KindSysctl, state.KindPackage}, o.Key().Kind)
 	}
@@ -144,7 +161,7 @@ func (r *role) rank(c Change) int {
 		if !o.Running.Or(state.Some(true)).Value { // what is in the way goes first
 			return 1
 		}
-		return 14
+		return 17
 	case state.Module:
 		return 2
 	case state.Link, state.FOU:
@@ -167,9 +184,17 @@ func (r *role) rank(c Change) int {
 		return 7
 	case state.Rule:
 		return 8
+	case state.Config:
+		return 14
 	case state.Service:
+		if c.given {
+			return 15
+		}
 		return 10
 	case state.Destination:
+		if c.given {
+			return 16
+		}
 		return 11
 	}
 	return 9 // marks, source NAT, timeouts, sync daemons

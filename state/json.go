@@ -197,6 +197,8 @@ func decode(kind Kind, raw []byte) (Object, error) {
 		return decodeAs[Service](raw)
 	case KindDestination:
 		return decodeAs[Destination](raw)
+	case KindConfig:
+		return decodeAs[Config](raw)
 	case KindUnit:
 		return decodeAs[Unit](raw)
 	}

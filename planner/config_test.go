@@ -1,0 +1,420 @@
+package planner_test
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"maps"
+	"net/netip"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/lvsform/lvsform/planner"
+	"github.com/lvsform/lvsform/state"
+	"github.com/lvsform/lvsform/topology"
+)
+
+// webHA is webDR with two directors: the VIP floats, and keepalived keeps the
+// table and checks the servers.
+func webHA(servers ...string) *topology.Topology {
+	t := webDR(servers...)
+	service := find[*topology.VirtualService](t, "virtual_service.web")
+	service.Checker, service.HealthCheck = "keepalived", &topology.HealthCheck{Type: "tcp"}
+	var out []*topology.Resource
+	for _, r := range t.Resources {
+		if r.Host != "dir1" {
+			out = append(out, r)
+		}
+	}
+	t.Resources = out
+	t.Hosts = append(t.Hosts, &topology.Host{Name: "dir2", Path: "host.dir2", Address: netip.MustParseAddr("172.18.20.127"), Managed: true})
+	for i, host := range []string{"dir1", "dir2"} {
+		own := *service
+		t.Resources = append(t.Resources,
+			&topology.Resource{Path: `virtual_service.web["` + host + `"]`, Host: host, Body: &own},
+			&topology.Resource{Path: `vrrp_instance.web["` + host + `"]`, Host: host, Body: &topology.VRRPInstance{Interface: "eth0", VirtualRouterID: 51,
+				Priority: 200 - 100*i, Version: 2, AdvertInterval: time.Second, Authentication: &topology.VRRPAuthentication{Type: "PASS", Password: "geheim"},
+				VirtualAddresses: []topology.VirtualAddress{{Name: "vip", IP: vip32}}}})
+	}
+	return t
+}
+
+// holding gives hosts the VIP, as keepalived does on the master.
+func holding(live map[string]planner.Live, hosts ...string) map[string]planner.Live {
+	out := mutate(live, "dir1", func(o state.Object) state.Object { return o })
+	for _, h := range hosts {
+		l := out[h]
+		l.Objects = append(l.Objects[:len(l.Objects):len(l.Objects)], state.Address{Device: "eth0", IP: vip32, Scope: "global"})
+		out[h] = l
+	}
+	return out
+}
+
+// onBoth changes a resource's body on both directors.
+func onBoth[B topology.Body](t *topology.Topology, path string, f func(B)) *topology.Topology {
+	for _, host := range []string{"dir1", "dir2"} {
+		f(find[B](t, path+`["`+host+`"]`))
+	}
+	return t
+}
+
+func password(word string) func(*topology.VRRPInstance) {
+	return func(b *topology.VRRPInstance) {
+		b.Authentication = &topology.VRRPAuthentication{Type: "PASS", Password: word}
+	}
+}
+
+// before is the beginning of a plan: its stages before one.
+func before(p *planner.Plan, stage int) *planner.Plan {
+	out := *p
+	out.Changes = slices.DeleteFunc(slices.Clone(p.Changes), func(c planner.Change) bool { return c.Stage >= stage })
+	return &out
+}
+
+// configs are the lines of a plan that are about configurations.
+func configs(p *planner.Plan) string {
+	var out string
+	for line := range strings.Lines(lines(p)) {
+		if strings.Contains(line, "config ") {
+			out += line
+		}
+	}
+	return out
+}
+
+func text(live map[string]planner.Live, host string) string {
+	c, _ := live[host].Objects.ByKey()[state.Config{Program: "keepalived", Topology: "web"}.Key()].(state.Config)
+	return c.Text
+}
+
+func TestAServiceWithACheckerIsConfiguredAndNotProgrammed(t *testing.T) {
+	top := webHA("rs1", "rs2")
+	live := settle(t, top, bareAll(top))
+	for _, host := range []string{"dir1", "dir2"} {
+		objects := live[host].Objects.ByKey()
+		for _, want := range []state.Object{state.Package{Name: "keepalived"},
+			state.Unit{Name: "keepalived", Running: state.Some(true), Enabled: state.Some(true)}} {
+			if objects[want.Key()] != want {
+				t.Errorf("%s: %v, want %v", host, objects[want.Key()], want)
+			}
+		}
+		for key := range objects {
+			if key.Kind == state.KindService || key.Kind == state.KindDestination {
+				t.Errorf("%s: the kernel's table is written beside keepalived: %s", host, key)
+			}
+		}
+	}
+	for _, want := range []string{"vrrp_instance eth0_51 {", "auth_pass geheim", "virtual_server 172.18.20.128 80 {", "delay_loop 6", "real_server 172.18.20.12 80 {", "retry 3"} {
+		if !strings.Contains(text(live, "dir2"), want) {
+			t.Errorf("%q is missing in\n%s", want, text(live, "dir2"))
+		}
+	}
+}
+
+func TestAConfigurationWaitsForTheRealServersInIt(t *testing.T) {
+	top := webHA("rs1")
+	for _, c := range build(t, planner.Input{Topology: top, Live: bareAll(top)}).Changes {
+		if c.Key().Kind == state.KindConfig && !slices.Equal(c.AfterIDs, []string{"rs1:route 254/172.18.20.128/32/0"}) {
+			t.Errorf("%s waits for %q", c.ID, c.AfterIDs)
+		}
+	}
+}
+
+// Two directors with different passwords would both take themselves for master.
+func TestAPasswordChangesWithoutTwoMasters(t *testing.T) {
+	top := webHA("rs1")
+	live := holding(settle(t, top, bareAll(top)), "dir1")
+	other := onBoth(webHA("rs1"), "vrrp_instance.web", password("anders"))
+	p := build(t, planner.Input{Topology: other, Live: live})
+	want := `0 directors, add update dir2:aside config keepalived/web
+1 directors, add update dir1:config keepalived/web
+2 directors, add update dir2:config keepalived/web
+`
+	if diff := cmp.Diff(want, lines(p)); diff != "" {
+		t.Error(diff)
+	}
+	if p.Summary.Change != 2 {
+		t.Errorf("%+v: the text between counts", p.Summary)
+	}
+	if aside := p.Changes[0].After.(state.Config).Text; strings.Contains(aside, "vrrp_instance") || !strings.Contains(aside, "virtual_server") {
+		t.Errorf("put aside is:\n%s", aside)
+	}
+	if first := p.Changes[1]; !slices.Equal(first.AfterIDs, []string{p.Changes[0].ID}) || !slices.Equal(p.Changes[2].AfterIDs, []string{first.ID, p.Changes[0].ID}) {
+		t.Errorf("%q, %q", first.AfterIDs, p.Changes[2].AfterIDs)
+	}
+	for stage, rest := range []string{want, `0 directors, add update dir1:config keepalived/web
+1 directors, add update dir2:config keepalived/web
+`, "0 directors, add update dir2:config keepalived/web\n", ""} {
+		cut := execute(t, before(p, stage), live)
+		if diff := cmp.Diff(rest, lines(build(t, planner.Input{Topology: other, Live: cut}))); diff != "" {
+			t.Errorf("after %d stages: %s", stage, diff)
+		}
+	}
+	held := build(t, planner.Input{Topology: other, Live: holding(settle(t, top, bareAll(top)), "dir2")})
+	if held.Changes[0].ID != "dir1:aside config keepalived/web" || held.Changes[1].Host != "dir2" {
+		t.Errorf("the one that holds the VIP is put aside:\n%s", lines(held))
+	}
+}
+
+func TestAPeerThatCannotBeReadHoldsBackWhatPeersAgreeOn(t *testing.T) {
+	top := webHA("rs1")
+	live := holding(settle(t, top, bareAll(top)), "dir1")
+	delete(live, "dir2")
+	p := planner.Build(planner.Input{Topology: onBoth(webHA("rs1"), "vrrp_instance.web", password("anders")), Live: live,
+		Errors: map[string]error{"dir2": errors.New("no route to host")}})
+	if !p.Empty() || len(p.Diagnostics) != 1 || !strings.Contains(p.Diagnostics[0].Detail, "dir2 could not be read") {
+		t.Errorf("%s%+v", lines(p), p.Diagnostics)
+	}
+}
+
+func TestBackupsChangeBeforeTheActiveDirector(t *testing.T) {
+	top := webHA("rs1")
+	live := holding(settle(t, top, bareAll(top)), "dir1")
+	more := webHA("rs1")
+	onBoth(more, "vrrp_instance.web", func(b *topology.VRRPInstance) {
+		b.VirtualAddresses = append(b.VirtualAddresses, topology.VirtualAddress{Name: "z", IP: netip.MustParsePrefix("172.18.20.130/32")})
+	})
+	want := "0 directors, add update dir2:config keepalived/web\n1 directors, add update dir1:config keepalived/web\n"
+	if diff := cmp.Diff(want, lines(build(t, planner.Input{Topology: more, Live: live}))); diff != "" {
+		t.Error(diff)
+	}
+	live = settle(t, more, live)
+	want = "0 directors, remove update dir2:config keepalived/web\n1 directors, remove update dir1:config keepalived/web\n"
+	gone := onBoth(webHA("rs1"), "vrrp_instance.web", func(b *topology.VRRPInstance) {})
+	if diff := cmp.Diff(strings.ReplaceAll(want, "remove", "add"), lines(build(t, planner.Input{Topology: gone, Live: live}))); diff != "" {
+		t.Error(diff)
+	}
+}
+
+func TestAPairIsTakenAwayBackupFirst(t *testing.T) {
+	top := webHA("rs1")
+	live := holding(settle(t, top, bareAll(top)), "dir1")
+	p := build(t, planner.Input{Topology: top, Live: live, Destroy: true})
+	want := "0 directors, remove delete dir2:config keepalived/web\n1 directors, remove delete dir1:config keepalived/web\n"
+	if diff := cmp.Diff(want, configs(p)); diff != "" {
+		t.Error(diff)
+	}
+	left := execute(t, p, live)
+	unit, _ := left["dir1"].Objects.ByKey()[state.Unit{Name: "keepalived"}.Key()].(state.Unit)
+	if unit.Running.Value || len(left["dir1"].Ledger.Entries) > 0 {
+		t.Errorf("%+v, ledger %v", unit, left["dir1"].Ledger.Entries)
+	}
+}
+
+func TestARealServerOfACheckerIsDrained(t *testing.T) {
+	live := holding(settle(t, webHA("rs1", "rs2"), bareAll(webHA("rs1", "rs2"))), "dir1")
+	one := webHA("rs1")
+	one.Hosts = append(one.Hosts, webHA("rs1", "rs2").Hosts[2])
+	counts := live["dir1"]
+	d := state.Destination{Service: state.ServiceID{Protocol: "tcp", Address: vip, Port: 80, Family: "ipv4"}, Address: netip.MustParseAddr("172.18.20.12"), Port: 80}
+	counts.Connections = []state.Connections{{Destination: d.Key().ID, Active: 5}}
+	counts.Objects = append(slices.Clone(counts.Objects), state.Service{ServiceID: d.Service, Scheduler: "wlc", Netmask: 32}, d)
+	live["dir1"] = counts
+	if got := planner.NewDrains(one).Services("dir1", counts.Objects); !slices.Equal(got, []state.ServiceID{d.Service}) {
+		t.Errorf("connections of %v are counted", got)
+	}
+	p := build(t, planner.Input{Topology: one, Live: live})
+	want := `0 directors, drain update dir1:drain config keepalived/web
+0 directors, drain update dir2:drain config keepalived/web
+1 directors, remove update dir2:config keepalived/web
+2 directors, remove update dir1:config keepalived/web
+`
+	if diff := cmp.Diff(want, configs(p)); diff != "" {
+		t.Error(diff)
+	}
+	drain := p.Changes[0]
+	if drain.Drain != planner.DefaultDrainTimeout || len(drain.Waiting()) != 1 || drain.Waiting()[0].Key() != d.Key() || drain.Connections == nil || *drain.Connections != 5 {
+		t.Errorf("%+v", drain)
+	}
+	if s := drain.After.(state.Config).Text; !strings.Contains(s, "real_server 172.18.20.12 80 {\n    weight 0\n") {
+		t.Errorf("drained is:\n%s", s)
+	}
+	for _, c := range p.Changes {
+		if c.Host == "rs2" && !slices.Contains(c.AfterIDs, "dir1:config keepalived/web") {
+			t.Errorf("%s does not wait for the directors: %q", c.ID, c.AfterIDs)
+		}
+	}
+	live = execute(t, before(p, 1), live) // interrupted while it drains
+	if again := build(t, planner.Input{Topology: one, Live: live}); again.Changes[0].Drain == 0 {
+		t.Errorf("the drain is not taken up:\n%s", lines(again))
+	}
+	zero := time.Duration(0)
+	onBoth(one, "virtual_service.web", func(b *topology.VirtualService) { b.DrainTimeout = &zero })
+	if now := build(t, planner.Input{Topology: one, Live: live}); now.Changes[0].Drain != 0 {
+		t.Error(lines(now))
+	}
+}
+
+func TestWeightZeroUnderACheckerIsDrainedToo(t *testing.T) {
+	live := settle(t, webHA("rs1", "rs2"), bareAll(webHA("rs1", "rs2")))
+	top := onBoth(webHA("rs1", "rs2"), "virtual_service.web", func(b *topology.VirtualService) {
+		b.RealServers = slices.Clone(b.RealServers)
+		b.RealServers[0].Weight = 0
+	})
+	p := build(t, planner.Input{Topology: top, Live: live})
+	want := "0 directors, drain update dir1:config keepalived/web\n0 directors, drain update dir2:config keepalived/web\n"
+	if diff := cmp.Diff(want, lines(p)); diff != "" || p.Changes[0].Drain == 0 || p.Summary.Change != 2 {
+		t.Errorf("%s %+v", diff, p.Summary)
+	}
+	settle(t, top, live)
+}
+
+func TestARealServerThatCannotBeReadIsLeftOutOfTheText(t *testing.T) {
+	top := webHA("rs1", "rs2")
+	live := bareAll(top)
+	delete(live, "rs2")
+	in := planner.Input{Topology: top, Live: live, Errors: map[string]error{"rs2": errors.New("no route to host")}}
+	live = execute(t, planner.Build(in), live)
+	if s := text(live, "dir1"); strings.Contains(s, "172.18.20.12 ") || !strings.Contains(s, "172.18.20.11") {
+		t.Error(s)
+	}
+	live["rs2"] = bare("172.18.20.12")
+	settle(t, top, live)
+	all := settle(t, top, bareAll(top))
+	delete(all, "rs2")
+	in.Live = all
+	if p := planner.Build(in); !p.Empty() {
+		t.Errorf("one that is in use is taken out:\n%s", lines(p))
+	}
+}
+
+func TestOnlyTheRestIsRightWhenARealServerIsTheTarget(t *testing.T) {
+	top := webHA("rs1")
+	p := build(t, planner.Input{Topology: top, Live: bareAll(top), Target: []string{`virtual_service.web["dir1"].real_server.rs1`}})
+	if !strings.Contains(lines(p), "dir1:config") || strings.Contains(lines(p), "dir2:config") {
+		t.Error(lines(p))
+	}
+}
+
+// byKernel is webHA with the table kept by nobody but lvsform.
+func byKernel(servers ...string) *topology.Topology {
+	return onBoth(webHA(servers...), "virtual_service.web", func(b *topology.VirtualService) { b.Checker, b.HealthCheck = "", nil })
+}
+
+func TestAServiceMovesFromTheKernelToKeepalived(t *testing.T) {
+	before := onBoth(byKernel("rs1", "rs2"), "virtual_service.web", func(b *topology.VirtualService) { b.Scheduler = "rr" })
+	live := holding(settle(t, before, bareAll(before)), "dir1")
+	after := webHA("rs1", "rs2")
+	p := build(t, planner.Input{Topology: after, Live: live})
+	var dir2 []string
+	for _, c := range p.Changes {
+		if c.Host == "dir2" {
+			dir2 = append(dir2, fmt.Sprintf("%s %s %v", c.Action, c.ID, c.Claim != nil && c.Claim.Drop))
+		}
+	}
+	want := []string{"create dir2:module ip_vs_wlc false", "update dir2:ipvs_service tcp/172.18.20.128:80 true",
+		"forget dir2:ipvs_destination tcp/172.18.20.128:80/172.18.20.11:80 true", "forget dir2:ipvs_destination tcp/172.18.20.128:80/172.18.20.12:80 true",
+		"update dir2:config keepalived/web false"}
+	if diff := cmp.Diff(want, dir2); diff != "" {
+		t.Error(diff)
+	}
+	live = settle(t, after, live)
+	for _, e := range live["dir1"].Ledger.Entries {
+		if e.Key().Kind == state.KindService || e.Key().Kind == state.KindDestination {
+			t.Errorf("%s is claimed still", e.Key())
+		}
+	}
+	if s, ok := live["dir1"].Objects.ByKey()[state.Key{Kind: state.KindService, ID: "tcp/172.18.20.128:80"}].(state.Service); !ok || s.Scheduler != "wlc" {
+		t.Errorf("keepalived would find %+v", s)
+	}
+}
+
+func TestAServiceMovesFromKeepalivedToTheKernel(t *testing.T) {
+	before := webHA("rs1")
+	live := settle(t, before, bareAll(before))
+	dir1 := live["dir1"] // what keepalived has made, with a dead server
+	id := state.ServiceID{Protocol: "tcp", Address: vip, Port: 80, Family: "ipv4"}
+	dir1.Objects = append(slices.Clone(dir1.Objects), state.Service{ServiceID: id, Scheduler: "wlc", Netmask: 32},
+		state.Destination{Service: id, Address: netip.MustParseAddr("172.18.20.11"), Port: 80, Forward: "dr"})
+	live["dir1"] = dir1
+	p := build(t, planner.Input{Topology: byKernel("rs1"), Live: live})
+	var own []string
+	for _, c := range p.Changes {
+		if c.Host == "dir1" {
+			own = append(own, fmt.Sprintf("%d %s %s %v", c.Stage, c.Action, c.ID, c.Gives))
+		}
+	}
+	want := []string{"0 update dir1:config keepalived/web [tcp/172.18.20.128:80]", "0 create dir1:ipvs_service tcp/172.18.20.128:80 []",
+		"0 create dir1:ipvs_destination tcp/172.18.20.128:80/172.18.20.11:80 []"}
+	if diff := cmp.Diff(want, own); diff != "" {
+		t.Error(diff)
+	}
+}
+
+func TestAServiceMovesBetweenTheCheckers(t *testing.T) {
+	live := settle(t, webHA("rs1"), bareAll(webHA("rs1")))
+	other := onBoth(webHA("rs1"), "virtual_service.web", func(b *topology.VirtualService) { b.Checker = "ldirectord" })
+	p := build(t, planner.Input{Topology: other, Live: live})
+	var own []string
+	for _, c := range p.Changes {
+		if c.Host == "dir1" {
+			own = append(own, fmt.Sprintf("%d %s %s %v", c.Stage, c.Action, c.ID, c.Gives))
+		}
+	}
+	want := []string{"0 create dir1:package ldirectord []", "0 update dir1:config keepalived/web [tcp/172.18.20.128:80]",
+		"0 create dir1:config ldirectord/web []", "0 create dir1:service ldirectord []"}
+	if diff := cmp.Diff(want, own); diff != "" {
+		t.Error(diff)
+	}
+	settle(t, other, live)
+}
+
+func TestATableHasOneOwner(t *testing.T) {
+	live := settle(t, webHA("rs1"), bareAll(webHA("rs1")))
+	for name, top := range map[string]*topology.Topology{"kernel": byKernel("rs1"), "keepalived": webHA("rs1")} {
+		top.Name = "mail"
+		p := planner.Build(planner.Input{Topology: top, Live: live})
+		if !p.Diagnostics.HasErrors() || !strings.Contains(p.Diagnostics[0].Summary, `belongs to topology "web" too`) {
+			t.Errorf("%s: %+v", name, p.Diagnostics)
+		}
+	}
+}
+
+func TestPasswordsAreShownNowhere(t *testing.T) {
+	top := webHA("rs1")
+	live := settle(t, top, bareAll(top))
+	p := build(t, planner.Input{Topology: onBoth(top, "vrrp_instance.web", password("anders")), Live: live})
+	shown, err := jsonOf(p.Redacted())
+	if err != nil || strings.Contains(shown, "geheim") || strings.Contains(shown, "anders") || !strings.Contains(shown, `"after_sensitive":{"text":true}`) {
+		t.Errorf("%v %s", err, shown)
+	}
+	var b bytes.Buffer
+	if err := p.Save(&b); err != nil {
+		t.Fatal(err)
+	}
+	opened, err := planner.Open(&b)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if c := opened.Changes[0]; !strings.Contains(c.Before.(state.Config).Text, "geheim") || !slices.Equal(c.Sensitive, p.Changes[0].Sensitive) {
+		t.Errorf("%+v", c)
+	}
+	if s := planner.Describe(p.Changes[0].Before); strings.Contains(s, "geheim") {
+		t.Error(s)
+	}
+}
+
+func TestWhatDiesUnderACheckerIsNoDrift(t *testing.T) {
+	top := webHA("rs1")
+	live := settle(t, top, bareAll(top))
+	id := state.ServiceID{Protocol: "tcp", Address: vip, Port: 80, Family: "ipv4"}
+	with := func(weight int) map[string]planner.Live {
+		out := maps.Clone(live)
+		dir1 := out["dir1"]
+		dir1.Objects = append(slices.Clone(dir1.Objects), state.Service{ServiceID: id, Scheduler: "wlc", Netmask: 32},
+			state.Destination{Service: id, Address: netip.MustParseAddr("172.18.20.11"), Port: 80, Forward: "dr", Weight: weight})
+		out["dir1"] = dir1
+		return out
+	}
+	top.Resources = append(top.Resources, &topology.Resource{Path: "ipvs.dir1", Host: "dir1", Body: &topology.IPVS{Exclusive: true}})
+	p := build(t, planner.Input{Topology: top, Live: with(1)})
+	if !p.Empty() {
+		t.Error(lines(p))
+	}
+	if stale := p.Stale(with(0)); len(stale) > 0 {
+		t.Error(stale)
+	}
+}
