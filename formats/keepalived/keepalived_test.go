@@ -68,10 +68,10 @@ func everything() Config {
 				{IP: prefix("2001:db8::100/128")},
 			},
 		}, {
-			Name: "eth0_51_6", State: "MASTER", Interface: "eth0", VirtualRouterID: 51, AdvertInterval: 250 * time.Millisecond, Version: 3,
+			Name: "eth0_51_6", State: "MASTER", Interface: "eth0", VirtualRouterID: 51, Priority: 255, AdvertInterval: 250 * time.Millisecond, Version: 3,
 			Addresses: []Address{{IP: prefix("fe80::51/64")}, {IP: prefix("2001:db8::101/64"), Device: "eth1"}},
 		}, {
-			Name: "eth1_52", Interface: "eth1", VirtualRouterID: 52, PreemptDelay: 90500 * time.Millisecond,
+			Name: "eth1_52", Interface: "eth1", VirtualRouterID: 52, Priority: 1, PreemptDelay: 90500 * time.Millisecond,
 			Addresses: []Address{{IP: prefix("198.51.100.1/24")}},
 		}},
 		Services: []VirtualServer{{

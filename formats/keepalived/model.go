@@ -31,10 +31,10 @@ type SyncGroup struct {
 // Instance is a vrrp_instance.
 type Instance struct {
 	Name            string
-	State           string // at start: MASTER or BACKUP; "" is BACKUP
+	State           string // at start: MASTER or BACKUP; "" is BACKUP, with the priority 255 MASTER
 	Interface       string
 	VirtualRouterID int // 1..255
-	Priority        int // 1..255; 0: keepalived's 100
+	Priority        int // 1..255
 	// AdvertInterval has a resolution of a second in version 2, of 10 ms in
 	// version 3; 0: keepalived's second.
 	AdvertInterval  time.Duration

@@ -122,11 +122,11 @@ func TestParseReadsWhatOperatorsWrite(t *testing.T) {
 		Global:     Global{RouterID: "edge one"},
 		SyncGroups: []SyncGroup{{Name: "G", Instances: []string{"A", "B"}}},
 		Instances: []Instance{{
-			Name: "A", State: "MASTER", Interface: "eth0", VirtualRouterID: 51,
+			Name: "A", State: "MASTER", Priority: 255, Interface: "eth0", VirtualRouterID: 51,
 			Authentication: Authentication{"PASS", "longer-t"}, TrackInterfaces: []string{"eth1"},
 			Addresses: []Address{{IP: prefix("192.0.2.100/32")}},
 		}, {
-			Name: "B", Interface: "eth1", VirtualRouterID: 51, Addresses: []Address{{IP: prefix("2001:db8::100/64"), Device: "eth1"}},
+			Name: "B", Priority: 100, Interface: "eth1", VirtualRouterID: 51, Addresses: []Address{{IP: prefix("2001:db8::100/64"), Device: "eth1"}},
 		}},
 		Services: []VirtualServer{{
 			Service: sticky, DelayLoop: 6 * time.Second, Fallback: Fallback{Address: addr("127.0.0.1"), Port: 80, Forwarding: direct},
@@ -167,30 +167,36 @@ func TestParseReadsWhatOperatorsWrite(t *testing.T) {
 	}
 }
 
-func TestParseKnowsWhatKeepalivedCorrects(t *testing.T) {
+// corrected are texts that keepalived corrects, or of which it ignores a part,
+// and the issue of each.
+func corrected() map[string]string {
 	instance := func(rest string) string {
 		return "vrrp_instance a {\ninterface eth0\nvirtual_router_id 1\n" + rest + "\n}\n"
 	}
 	four, six := "virtual_ipaddress {\n192.0.2.1/24\n}", "virtual_ipaddress {\n2001:db8::1/64\n}"
 	service := func(rest string) string { return "virtual_server 192.0.2.1 80 {\nprotocol TCP\n" + rest + "\n}\n" }
 	server := "real_server 192.0.2.11 80 {\n}"
-	for text, want := range map[string]string{
-		instance("state MASTER\nnopreempt\n" + four):                                      "ignores nopreempt",
-		instance("advert_int 1.6\n" + four):                                               "rounds it",
-		instance("version 2\n" + six):                                                     "IPv6 addresses need 3",
-		instance("version 3\nauthentication {\nauth_type PASS\nauth_pass x\n}\n" + four):  "version 3 has not",
-		instance("unicast_src_ip 192.0.2.3\n" + four):                                     "uses multicast",
-		instance("state MASTER\nauthentication {\nauth_type AH\nauth_pass x\n}\n" + four): "takes BACKUP",
-		service("ops\n" + server):                                                         "ops is for udp",
-		service("quorum 9\n" + server):                                                    "lowers it to 1",
-		service("lvs_method DR\nreal_server 192.0.2.11 81 {\n}"):                          "takes the service's",
-		service(server + "\n" + server):                                                   "takes the first",
-		service(""):                                                                       "keepalived ignores it",
-		service("lvs_method TUN type gue\n" + server):                                     "is no tunnel",
-		service("sh-port\n" + server):                                                     "needs lvs_sched sh before it",
-		service("quorums 1\n" + server):                                                   "is no keyword that keepalived 2.2 knows there",
-		"vrrp_version 3\n":                                                                "is no keyword",
-	} {
+	return map[string]string{
+		instance("state MASTER\nnopreempt\n" + four):                                                    "ignores nopreempt",
+		instance("advert_int 1.6\n" + four):                                                             "rounds it",
+		instance("version 2\nauthentication {\nauth_type AH\nauth_pass x\n}\n" + six):                   "which is for IPv4",
+		instance("version 3\nauthentication {\nauth_type PASS\nauth_pass x\n}\n" + four):                "version 3 has not",
+		instance("unicast_src_ip 192.0.2.3\n" + four):                                                   "uses multicast",
+		instance("state MASTER\npriority 100\nauthentication {\nauth_type AH\nauth_pass x\n}\n" + four): "takes BACKUP",
+		service("ops\n" + server):                                                                       "ops is for udp",
+		service("quorum 9\n" + server):                                                                  "lowers it to 1",
+		service("lvs_method DR\nreal_server 192.0.2.11 81 {\n}"):                                        "takes the service's",
+		service(server + "\n" + server):                                                                 "takes the first",
+		service(""):                                                                                     "keepalived ignores it",
+		service("lvs_method TUN type gue\n" + server):                                                   "is no tunnel",
+		service("sh-port\n" + server):                                                                   "needs lvs_sched sh before it",
+		service("quorums 1\n" + server):                                                                 "is no keyword that keepalived 2.2 knows there",
+		"vrrp_version 3\n":                                                                              "is no keyword",
+	}
+}
+
+func TestParseKnowsWhatKeepalivedCorrects(t *testing.T) {
+	for text, want := range corrected() {
 		c, issues, err := Parse(text)
 		if err != nil || !strings.Contains(fmt.Sprint(issues), want) {
 			t.Errorf("%s\nerror %v, issues %v; want %q", text, err, issues, want)

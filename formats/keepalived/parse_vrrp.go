@@ -180,7 +180,8 @@ func (p *parser) virtualAddress(s *statement, to *[]Address) {
 	*to = append(*to, a)
 }
 
-// settle corrects what keepalived corrects by itself, and says so.
+// settle fills in what keepalived fills in, and corrects what it corrects, and
+// says so.
 func (p *parser) settle(i *Instance) {
 	s := p.where["vrrp_instance "+i.Name]
 	correct := func(wrong bool, why string, by func()) {
@@ -192,14 +193,20 @@ func (p *parser) settle(i *Instance) {
 	if i.Version == 0 && !i.ipv6() {
 		i.Version = p.version
 	}
-	correct(i.Version == 2 && i.ipv6(), "has the version 2, IPv6 addresses need 3: keepalived takes that", func() { i.Version = 3 })
+	if i.Priority == 0 { // keepalived's own
+		i.Priority = 100
+		if i.State == "MASTER" {
+			i.Priority = 255
+		}
+	}
 	auth := &i.Authentication
 	correct(auth.Type == "" && auth.Password != "", "has a password without auth_type: keepalived uses none", func() { *auth = Authentication{} })
 	correct(auth.Type != "" && auth.Password == "", "has no password: keepalived uses no authentication", func() { *auth = Authentication{} })
 	correct(auth.Type != "" && i.v3(), "has an authentication, which version 3 has not: keepalived ignores it", func() { *auth = Authentication{} })
-	master := i.State == "MASTER"
-	correct(master && auth.Type == "AH", "begins as master, which AH does not allow: keepalived takes BACKUP", func() { i.State = "BACKUP" })
-	master = i.State == "MASTER"
+	correct(auth.Type == "AH" && i.ipv6(), "has the authentication AH, which is for IPv4: keepalived ignores it", func() { *auth = Authentication{} })
+	correct(auth.Type == "AH" && i.master() && i.Priority != 255, "begins as master, which AH does not allow: keepalived takes BACKUP",
+		func() { i.State = "BACKUP" })
+	master := i.master()
 	correct(i.NoPreempt && master, "has nopreempt, yet begins as master: keepalived ignores nopreempt", func() { i.NoPreempt = false })
 	correct(i.NoPreempt && i.Priority == 255, "has nopreempt with the priority 255: keepalived ignores nopreempt", func() { i.NoPreempt = false })
 	correct(i.PreemptDelay != 0 && (master || i.NoPreempt), "has a preempt_delay that does nothing: keepalived ignores it", func() { i.PreemptDelay = 0 })

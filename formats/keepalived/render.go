@@ -156,9 +156,7 @@ func (w *writer) instance(i Instance) {
 	}
 	w.line("interface", w.device("interface", i.Interface))
 	w.number("virtual_router_id", i.VirtualRouterID, 1, 255)
-	if i.Priority != 0 {
-		w.number("priority", i.Priority, 1, 255)
-	}
+	w.number("priority", i.Priority, 1, 255)
 	if i.Version != 0 {
 		w.number("version", i.Version, 2, 3)
 	}
@@ -181,6 +179,9 @@ func (w *writer) instance(i Instance) {
 // v3 tells whether the instance speaks version 3.
 func (i Instance) v3() bool { return i.Version == 3 || i.Version == 0 && i.ipv6() }
 
+// master tells whether the instance begins as master.
+func (i Instance) master() bool { return i.State == "MASTER" || i.State == "" && i.Priority == 255 }
+
 func (i Instance) ipv6() bool { return len(i.Addresses) > 0 && i.Addresses[0].IP.Addr().Is6() }
 
 // timing writes the interval and what the host that was master may do.
@@ -192,14 +193,13 @@ func (w *writer) timing(i Instance) {
 		w.must(i.AdvertInterval%time.Second == 0, "advert_int", "is %s: version 2 counts in seconds, use version 3", i.AdvertInterval)
 		w.seconds("advert_int", i.AdvertInterval, time.Second, 255*time.Second)
 	}
-	w.must(!i.ipv6() || i.v3(), "version", "is %d: IPv6 addresses need 3", i.Version)
 	if i.NoPreempt {
-		w.must(i.State != "MASTER", "nopreempt", "needs the state BACKUP at start")
+		w.must(!i.master(), "nopreempt", "needs the state BACKUP at start")
 		w.must(i.Priority != 255, "nopreempt", "cannot be with the priority 255")
 		w.line("nopreempt")
 	}
 	if i.PreemptDelay != 0 {
-		w.must(i.State != "MASTER", "preempt_delay", "needs the state BACKUP at start")
+		w.must(!i.master(), "preempt_delay", "needs the state BACKUP at start")
 		w.must(!i.NoPreempt, "preempt_delay", "cannot be with nopreempt")
 		w.seconds("preempt_delay", i.PreemptDelay, time.Microsecond, 1000*time.Second)
 	}
@@ -212,7 +212,8 @@ func (w *writer) authentication(i Instance) {
 	}
 	w.must(a.Type == "PASS" || a.Type == "AH", "auth_type", "is %q: it must be PASS or AH", a.Type)
 	w.must(!i.v3(), "authentication", "is not part of version 3: take it out, or use version 2")
-	w.must(a.Type != "AH" || i.State != "MASTER", "auth_type", "AH needs the state BACKUP at start")
+	w.must(a.Type != "AH" || !i.master() || i.Priority == 255, "auth_type", "AH needs the state BACKUP at start")
+	w.must(a.Type != "AH" || !i.ipv6(), "auth_type", "AH is for IPv4")
 	// The value is a secret: no message may hold it.
 	w.must(len(a.Password) <= 8, "auth_pass", "has %d bytes: keepalived takes 8", len(a.Password))
 	w.open("authentication")
