@@ -194,11 +194,12 @@ func (s Services) openRC() bool {
 	return s.there("run/openrc") && s.System.Find("rc-service") != "" && s.System.Find("rc-update") != ""
 }
 
-// sysV tells whether the scripts in /etc/init.d are run by somebody: a container
-// has them too, from its packages.
+// sysV tells whether somebody runs the scripts in /etc/init.d: a container has
+// them too, from its packages, and may call its first process init.
 func (s Services) sysV() bool {
 	comm, err := os.ReadFile(s.path("proc/1/comm"))
-	return s.there("etc/init.d") && err == nil && strings.TrimSpace(string(comm)) == "init"
+	return s.there("etc/init.d") && err == nil && strings.TrimSpace(string(comm)) == "init" &&
+		(s.there("etc/inittab") || s.there("run/initctl") || s.there("dev/initctl"))
 }
 
 func (s Services) path(name string) string { return filepath.Join("/", s.Root, name) }
