@@ -16,8 +16,8 @@ var globals = map[string]func(p *parser, value string){
 	"fork":           func(p *parser, v string) { p.global.Fork = p.yesNo(v) },
 	"supervised":     func(p *parser, v string) { p.global.Supervised = p.yesNo(v) },
 	"maintenancedir": func(p *parser, v string) { p.global.MaintenanceDir = p.loose(v, path) },
-	"logfile":        func(p *parser, v string) { p.global.LogFile = p.quoted(v, logFile) },
-	"callback":       func(p *parser, v string) { p.global.Callback = p.quoted(v, path) },
+	"logfile":        func(p *parser, v string) { p.global.LogFile = p.quotedOrEmpty(v, logFile) },
+	"callback":       func(p *parser, v string) { p.global.Callback = p.quotedOrEmpty(v, path) },
 	"emailalertfrom": func(p *parser, v string) { p.global.EmailFrom = p.words(strings.TrimRight(v, blanks), text) },
 	"execute": func(p *parser, v string) {
 		p.issue("starts ldirectord for %q too: import that file on its own", clip(v))
@@ -35,7 +35,7 @@ var globals = map[string]func(p *parser, value string){
 	"emailalert":       func(p *parser, v string) { p.defaults.EmailAlert = p.loose(v, text) },
 	"emailalertfreq":   func(p *parser, v string) { p.defaults.EmailAlertEvery = p.alertEvery(v) },
 	"emailalertstatus": func(p *parser, v string) { p.defaults.EmailAlertStates = p.alertStates(v) },
-	"smtp":             func(p *parser, v string) { p.defaults.SMTP = p.words(p.first(v, letters+"._+-"), hostName) },
+	"smtp":             func(p *parser, v string) { p.defaults.SMTP = p.mailServer(v) },
 }
 
 // directives reads the lines of a service.
@@ -71,7 +71,7 @@ var directives = map[string]func(p *parser, d *draft, value string){
 	"passwd":       func(p *parser, d *draft, v string) { d.Password = p.quoted(v, secretText) },
 	"database":     func(p *parser, d *draft, v string) { d.Database = p.quoted(v, text) },
 	"secret":       func(p *parser, d *draft, v string) { d.Secret = p.quoted(v, secretText) },
-	"load":         func(p *parser, _ *draft, _ string) { p.issue("ldirectord reads it but does not use it") },
+	"load":         (*parser).load,
 
 	"quiescent":        func(p *parser, d *draft, v string) { d.Quiescent = p.yesNo(v) },
 	"cleanstop":        func(p *parser, d *draft, v string) { d.CleanStop = p.yesNo(v) },
@@ -80,9 +80,9 @@ var directives = map[string]func(p *parser, d *draft, value string){
 	"emailalert":       func(p *parser, d *draft, v string) { d.EmailAlert = p.loose(v, text) },
 	"emailalertfreq":   func(p *parser, d *draft, v string) { d.EmailAlertEvery = p.alertEvery(v) },
 	"emailalertstatus": func(p *parser, d *draft, v string) { d.EmailAlertStates = p.alertStates(v) },
-	"smtp":             func(p *parser, d *draft, v string) { d.SMTP = p.words(p.first(v, letters+"._+-"), hostName) },
-	"servicename":      func(p *parser, d *draft, v string) { d.Name = p.words(strings.TrimRight(v, blanks), text) },
-	"comment":          func(p *parser, d *draft, v string) { d.Comment = p.words(strings.TrimRight(v, blanks), text) },
+	"smtp":             func(p *parser, d *draft, v string) { d.SMTP = p.mailServer(v) },
+	"servicename":      func(p *parser, d *draft, v string) { d.Name = p.free(v) },
+	"comment":          func(p *parser, d *draft, v string) { d.Comment = p.free(v) },
 }
 
 // defaults are the globals that a service may say itself.
@@ -176,6 +176,12 @@ func (p *parser) schedulerFlags(d *draft, value string) {
 	d.SchedulerFlags = p.words(fields[0], func(s string) error { return lowerCase(s, "0123456789-,") })
 }
 
+func (p *parser) load(_ *draft, value string) {
+	if p.quoted(value, text) != "" {
+		p.issue("ldirectord reads it but does not use it")
+	}
+}
+
 func (p *parser) persistent(d *draft, value string) {
 	if d.Persistent = time.Duration(p.numberOrZero(value)) * time.Second; d.Persistent == 0 {
 		p.issue("ipvsadm refuses 0 seconds")
@@ -262,14 +268,32 @@ func (p *parser) virtualHost(d *draft, value string) {
 	d.VirtualHost = p.words(host, text)
 }
 
+func (p *parser) mailServer(value string) string {
+	const set = letters + "._+-"
+	if strings.Trim(value[:min(len(value), 1)], set) != "" {
+		p.mistake("smtp: %q is no server's name", clip(value))
+		return ""
+	}
+	return p.words(p.first(value, set), hostName)
+}
+
 func (p *parser) alertEvery(value string) time.Duration {
 	return time.Duration(p.numberOrZero(leadingDigits(value))) * time.Second
 }
 
 func (p *parser) alertStates(value string) string {
-	words := strings.Split(strings.TrimRight(value, blanks), ",")
+	if value == "" {
+		p.issue("it has no value")
+		return ""
+	}
+	words := strings.Split(strings.TrimRight(value, ","), ",")
 	for i := range words {
-		words[i] = strings.Trim(words[i], blanks)
+		if i > 0 {
+			words[i] = strings.TrimLeft(words[i], blanks)
+		}
+		if i < len(words)-1 {
+			words[i] = strings.TrimRight(words[i], blanks)
+		}
 	}
 	joined := strings.Join(words, ",")
 	if err := alertStates(joined); err != nil {

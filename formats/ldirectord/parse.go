@@ -181,11 +181,12 @@ func (p *parser) begin(value string) {
 	d := &draft{line: p.line}
 	p.open = d
 	six := p.keyword == "virtual6"
+	value, _, _ = strings.Cut(value, "#")
 	word, rest := value, ""
 	if i := strings.IndexAny(value, blanks); i >= 0 {
 		word, rest = value[:i], strings.TrimLeft(value[i:], blanks)
 	}
-	if rest != "" && rest[0] != '#' {
+	if rest != "" {
 		p.issue("ldirectord does not read %q", clip(rest))
 	}
 	digits := leadingDigits(word)
@@ -200,6 +201,8 @@ func (p *parser) begin(value string) {
 		d.Family = family(six)
 	case strings.HasPrefix(word, "[") && !six:
 		p.mistake("virtual: an IPv6 address belongs to virtual6")
+	case strings.Count(word, ":") > 1:
+		p.mistake("%s: %q is no address with a port: an IPv6 address stands in brackets", p.keyword, clip(word))
 	case digits == "":
 		p.mistake("%s: %q is neither an address with a port nor a firewall mark", p.keyword, clip(word))
 	default:
@@ -253,7 +256,10 @@ func (p *parser) resolve(d *draft) {
 		p.issueAt(d.line, "virtual", "%q is a name: lvsform does not look names up, so the service is left out; write its address", clip(d.host))
 		d.unread = true
 	}
-	if d.Port, ok = p.port(d.line, "virtual", d.port); !ok || d.Port == 0 {
+	if d.Port, ok = p.port(d.line, "virtual", d.port); !ok {
+		d.unread = true
+	} else if d.Port == 0 {
+		p.issueAt(d.line, "virtual", "a service of all ports is left out: use a firewall mark")
 		d.unread = true
 	}
 }

@@ -32,7 +32,8 @@ virtual=192.168.34.41:443
 	"globals behind services": "virtual = 10.0.0.1:http\n        real = 10.0.0.2->10.0.0.4:www masq 2\nfailurecount = 4\n",
 	"an exchange and thresholds": "virtual=10.0.0.1:80\n    real=10.0.0.2:80 gate 3 \"/a b\", \"ok\" l:1 u:2\n    service=http\n" +
 		"    request=\"index.html\"\n    virtualhost=www.example.org # name\n",
-	"an IPv6 mark": "fallback6 = [2001:db8::9]:80\nvirtual6=5\n    real6=[2001:db8::2] gate\n    fallback6=[2001:db8::3]:81 ipip\n",
+	"a comment that touches": "virtual=10.0.0.1:80#comment\n    protocol=tcp#comment\n",
+	"an IPv6 mark":           "fallback6 = [2001:db8::9]:80\nvirtual6=5\n    real6=[2001:db8::2] gate\n    fallback6=[2001:db8::3]:81 ipip\n",
 }
 
 func TestHandWrittenFilesAreRead(t *testing.T) {
@@ -60,6 +61,7 @@ func TestHandWrittenFilesAreRead(t *testing.T) {
 			Address: addr("10.0.0.1"), Port: 80, Protocol: "tcp", Service: "http", Request: "index.html", VirtualHost: "www.example.org",
 			Reals: []Real{{Address: addr("10.0.0.2"), Port: 80, Forward: "gate", Weight: 3, Check: &Exchange{"/a b", "ok"}, Lower: 1, Upper: 2}},
 		}}},
+		"a comment that touches": {Services: []Virtual{{Address: addr("10.0.0.1"), Port: 80, Protocol: "tcp"}}},
 		"an IPv6 mark": {Services: []Virtual{{
 			FWMark: 5, Family: "ipv6", Fallback: &Fallback{addr("2001:db8::3"), 81, "ipip"},
 			Reals: []Real{{Address: addr("2001:db8::2"), Forward: "gate", Weight: 1}},
@@ -118,6 +120,9 @@ func TestWhatCannotBeCarriedOverIsListed(t *testing.T) {
 		"thresholds in the wrong order":   {service + "    real=10.0.0.2:80 gate 1 u:9 l:5\n", "real", "passes over", 3},
 		"a command with arguments":        {service + "    checkcommand=\"/bin/x -v\"\n", "checkcommand", "without arguments", 3},
 		"a global fallback of a mark":     {"fallback=10.0.0.9\nvirtual=5\n    protocol=fwm\n", "fallback", "does not work", 2},
+		"a service of all ports":          {"virtual=10.0.0.1:0\n    protocol=tcp\n", "virtual", "all ports", 1},
+		"a bare IPv6 fallback":            {"fallback6=2001:db8::1\n", "fallback6", "is no address", 1},
+		"no alerts' states":               {service + "    emailalertstatus=\n", "emailalertstatus", "no value", 3},
 		"another port without masq":       {service + "    real=10.0.0.2:81 gate\n", "real", "port 80", 1},
 		"a real server without a port":    {service + "    real=10.0.0.2 masq\n", "real", "port 80", 1},
 		"a fallback of another port":      {"fallback=10.0.0.9:81\n" + service, "fallback", "port 80", 2},
@@ -189,7 +194,11 @@ var refused = map[string]string{
 	"a line of blanks":                  some + "protocol=tcp\n      \n",
 	"a directive with too little blank": some + "protocol=tcp\n   service=http\n",
 	"states of alerts with none":        some + "emailalertstatus=none,starting\n",
-	"a bare IPv6 fallback":              "fallback6=2001:db8::1\n",
+	"a bare IPv6 service":               "virtual6=2001:db8::1:80\n    protocol=tcp\n",
+	"a mail server in quotes":           "smtp = \"mail\"\n",
+	"a blank behind alerts' states":     some + "emailalertstatus=none \n",
+	"a directive without quotes":        some + "load=x\n",
+	"an exchange that touches":          some + "real=10.0.0.2:80 gate\"a\", \"b\"\n",
 }
 
 func TestRenderRefusesAndSaysWhat(t *testing.T) {
@@ -275,5 +284,12 @@ func TestOptionsThatAreUnsetAreNotWritten(t *testing.T) {
 	v.Quiescent = state.Some(false)
 	if text, _ = (Config{Services: []Virtual{v}}).Render(); !strings.Contains(text, "quiescent = no") {
 		t.Errorf("no is not written: %q", text)
+	}
+}
+
+func TestTextForPeopleMayBeMissing(t *testing.T) {
+	c, issues, err := Parse(some + "servicename=\n    comment = \n")
+	if err != nil || len(issues) > 0 || len(c.Services) != 1 {
+		t.Error(c, issues, err)
 	}
 }

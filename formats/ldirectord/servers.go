@@ -56,11 +56,11 @@ func (p *parser) server(line int, keyword, host string, six bool) (netip.Addr, b
 			return a, false
 		}
 	case err == nil && other.Is6() && !brackets:
-		p.mistakeAt(line, "%s: an IPv6 address stands in brackets: [%s]", keyword, inner)
+		p.issueAt(line, keyword, "an IPv6 address stands in brackets: [%s]; the server is left out", inner)
 	case err == nil || brackets:
 		p.mistakeAt(line, "%s: %q is no address of the service's family", keyword, clip(host))
 	case strings.Trim(host, letters+".-") != "" || host == "":
-		p.mistakeAt(line, "%s: %q is no address", keyword, clip(host))
+		p.issueAt(line, keyword, "%q is no address: the server is left out", clip(host))
 	default:
 		p.issueAt(line, keyword, "%q is a name: lvsform does not look names up, so the server is left out; write its address", clip(host))
 	}
@@ -192,14 +192,16 @@ func (p *parser) exchange(r *Real, flags string) (rest string, ok bool) {
 	if len(parts) == 1 {
 		return flags, true
 	}
-	if len(parts) != 5 || parts[0] == "" || strings.Trim(parts[0], blanks) != "" ||
-		parts[2] == "" || strings.Trim(parts[2][1:], blanks) != "" || !strings.Contains(", ", parts[2][:1]) {
-		if len(parts) < 5 {
-			p.mistake(`%s: a request and what must be received stand as "REQUEST", "RECEIVE"`, p.keyword)
-		} else {
-			p.issue("its quotes cannot be told apart: the server is left out")
-		}
+	pre := strings.TrimRight(parts[0], blanks)
+	switch {
+	case len(parts) > 5:
+		p.issue("its quotes cannot be told apart: the server is left out")
 		return "", false
+	case len(parts) < 5 || pre == parts[0] || parts[2] == "" || !strings.Contains(", ", parts[2][:1]) || strings.Trim(parts[2][1:], blanks) != "":
+		p.mistake(`%s: a request and what must be received stand as "REQUEST", "RECEIVE"`, p.keyword)
+		return "", false
+	case !p.skipped(pre, "the request"):
+		return parts[4], false
 	}
 	r.Check = &Exchange{Request: parts[1], Receive: parts[3]}
 	if r.Check.Request == "" {

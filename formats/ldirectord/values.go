@@ -159,6 +159,23 @@ func (p *parser) quoted(value string, valid func(string) error) string {
 	return p.words(inner, valid)
 }
 
+// quotedOrEmpty reads a value that must have quotes and may be empty.
+func (p *parser) quotedOrEmpty(value string, valid func(string) error) string {
+	if inner, ok := inQuotes(value); ok && inner == "" {
+		p.issue("it has no value")
+		return ""
+	}
+	return p.quoted(value, valid)
+}
+
+// free reads text for people, which may be missing.
+func (p *parser) free(value string) string {
+	if value = strings.TrimRight(value, blanks); value == "" {
+		return ""
+	}
+	return p.words(value, text)
+}
+
 // words reads a value that may not be empty, as it stands.
 func (p *parser) words(value string, valid func(string) error) string {
 	if value == "" {
