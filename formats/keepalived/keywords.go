@@ -174,7 +174,7 @@ func addCheckers(add func(string, ...[3]string)) {
 		yes("alpha", "read where it is off, not written: "+whyAlive),
 		yes("log_all_failures", "read where it is off, not written: "+whyDefaults),
 		no("bindto", whySource), no("bind_port", whySource), no("bind_if", whySource), no("fwmark", whySource), no("warmup", whyDefaults))
-	add(HTTPGet, httpKeywords()...)
+	add(HTTPGet, append(httpKeywords(), no("enable_sni", "without TLS it does nothing"))...)
 	add(SSLGet, append(httpKeywords(), yes("enable_sni", "set where `host_header` is"))...)
 	add("url",
 		yes("path", "`path`"), yes("status_code", "`status`"), yes("virtualhost", "`host_header`"),

@@ -118,14 +118,18 @@ func (p *parser) url(s *statement, c *checker) {
 		return
 	}
 	host := &defaults{}
-	p.block("url", s.block, keywords{
+	p.block("url", s.block, p.urlKeywords(c, host))
+	c.urlHost = host.virtualHost
+}
+
+func (p *parser) urlKeywords(c *checker, host *defaults) keywords {
+	return keywords{
 		"path":        func(s *statement) { p.word(s, &c.Path) },
 		"virtualhost": func(s *statement) { host.host(p, s) },
 		"digest":      func(s *statement) { p.digest(s, &c.Digest) },
 		"status_code": func(s *statement) { p.statuses(s, &c.Status) },
 		"regex":       func(s *statement) { p.regex(s, &c.Regex) },
-	})
-	c.urlHost = host.virtualHost
+	}
 }
 
 func (p *parser) digest(s *statement, to *string) {

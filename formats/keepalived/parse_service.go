@@ -222,6 +222,13 @@ func (p *parser) realServer(s *statement, v *service) {
 		return
 	}
 	known := r.defaults.server(p, r.defaults.keywords(p))
+	p.serverKeywords(known, r)
+	p.block("real_server", s.block, known)
+	v.servers = append(v.servers, r)
+}
+
+// serverKeywords adds those that stand in a real server alone.
+func (p *parser) serverKeywords(known keywords, r *server) {
 	threshold := func(to *uint32) func(*statement) {
 		return func(s *statement) {
 			n := 0
@@ -236,8 +243,6 @@ func (p *parser) realServer(s *statement, v *service) {
 		r.quiescent.Set = true
 	}
 	p.checkers(known, r)
-	p.block("real_server", s.block, known)
-	v.servers = append(v.servers, r)
 }
 
 // finish makes the virtual server with the identity id.

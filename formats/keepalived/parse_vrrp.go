@@ -22,11 +22,7 @@ func (p *parser) syncGroup(s *statement) {
 		return
 	}
 	g := SyncGroup{Name: name}
-	p.block("vrrp_sync_group", s.block, keywords{
-		"group": func(s *statement) {
-			p.lines(s, func(l *statement) { g.Instances = append(g.Instances, l.words...) })
-		},
-	})
+	p.block("vrrp_sync_group", s.block, p.groupKeywords(&g))
 	if slices.ContainsFunc(p.config.SyncGroups, func(o SyncGroup) bool { return o.Name == name }) {
 		p.issue(s, "has the name of another group: keepalived takes the first alone")
 		return
@@ -37,6 +33,14 @@ func (p *parser) syncGroup(s *statement) {
 	}
 	p.config.SyncGroups = append(p.config.SyncGroups, g)
 	p.where["vrrp_sync_group "+name] = s
+}
+
+func (p *parser) groupKeywords(g *SyncGroup) keywords {
+	return keywords{
+		"group": func(s *statement) {
+			p.lines(s, func(l *statement) { g.Instances = append(g.Instances, l.words...) })
+		},
+	}
 }
 
 // lines hands the lines of a block of values on.
@@ -88,10 +92,7 @@ func (p *parser) instanceKeywords(i *Instance) keywords {
 		"nopreempt":         func(s *statement) { p.bare(s, &i.NoPreempt) },
 		"preempt_delay":     func(s *statement) { p.seconds(s, &i.PreemptDelay, 0, 1000*time.Second) },
 		"authentication": func(s *statement) {
-			p.block("authentication", s.block, keywords{
-				"auth_type": func(s *statement) { p.oneOf(s, &i.Authentication.Type, "PASS", "AH") },
-				"auth_pass": func(s *statement) { p.password(s, &i.Authentication.Password) },
-			})
+			p.block("authentication", s.block, p.authenticationKeywords(&i.Authentication))
 		},
 		"unicast_src_ip": func(s *statement) {
 			if v := p.values(s, 1, 1); v != nil {
@@ -107,6 +108,13 @@ func (p *parser) instanceKeywords(i *Instance) keywords {
 		"native_ipv6":                p.neutral("it takes no value", ""),
 		"strict_mode":                p.neutral("it forbids much of what operators need", "off", "false", "no"),
 		"smtp_alert":                 p.neutral(whyMail, "off", "false", "no"),
+	}
+}
+
+func (p *parser) authenticationKeywords(a *Authentication) keywords {
+	return keywords{
+		"auth_type": func(s *statement) { p.oneOf(s, &a.Type, "PASS", "AH") },
+		"auth_pass": func(s *statement) { p.password(s, &a.Password) },
 	}
 }
 
