@@ -30,6 +30,22 @@ func secretsOf(w *want) []string {
 	return nil
 }
 
+// Passwords are what Masked hides of a Config, as they stand there: what is told
+// of the text elsewhere must not show them.
+func Passwords(c state.Config) []string {
+	var out []string
+	masked := strings.Split(Masked(c), "\n")
+	for i, line := range strings.Split(c.Text, "\n") {
+		if i >= len(masked) || masked[i] == line {
+			continue
+		}
+		if words := strings.Fields(line); len(words) > 0 {
+			out = append(out, strings.Trim(words[len(words)-1], `"'`))
+		}
+	}
+	return out
+}
+
 // Masked is the text of a Config with its passwords hidden.
 func Masked(c state.Config) string {
 	if c.Program == programLdirectord {

@@ -9,6 +9,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/lvsform/lvsform/apply"
+	"github.com/lvsform/lvsform/cmd/lvsform/internal/unified"
 	"github.com/lvsform/lvsform/cmd/lvsform/internal/view"
 	"github.com/lvsform/lvsform/planner"
 	"github.com/lvsform/lvsform/state"
@@ -161,7 +162,7 @@ func TestUnifiedDiff(t *testing.T) {
 		"no newline at end": {"a\nb", "a\nb\n", "--- f\n+++ f\n@@ -1,2 +1,2 @@\n a\n-b\n\\ No newline at end of file\n+b\n"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			if d := cmp.Diff(tc.want, unifiedDiff("f", tc.before, tc.after)); d != "" {
+			if d := cmp.Diff(tc.want, unified.Diff("f", tc.before, tc.after)); d != "" {
 				t.Error(d)
 			}
 		})

@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/lvsform/lvsform/cmd/lvsform/internal/unified"
 	"github.com/lvsform/lvsform/hcl"
 	"github.com/spf13/cobra"
 )
@@ -115,7 +116,7 @@ func (c *cli) formatStdin(f fmtFlags) error {
 // configuration beside them says are sensitive.
 func (c *cli) sourceDiff(file string, src, out []byte) string {
 	config, _ := hcl.LoadConfig(hcl.Options{Dir: filepath.Dir(file), Environ: c.environ, Version: buildVersion()}) // with mistakes in it too
-	return config.Blot(unifiedDiff(file, string(src), string(out)))
+	return config.Blot(unified.Diff(file, string(src), string(out)))
 }
 
 // formatFiles lists the native configuration files that the arguments name.

@@ -140,6 +140,11 @@ func secrets(changes []planner.Change) []string {
 			if o == nil {
 				continue
 			}
+			if config, ok := o.(state.Config); ok {
+				for _, word := range planner.Passwords(config) {
+					add(word)
+				}
+			}
 			if s, ok := o.(state.Sysctl); ok && slices.Contains(c.Sensitive, "value") {
 				add(s.Value)
 			}

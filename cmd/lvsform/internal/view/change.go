@@ -21,6 +21,9 @@ func Title(o state.Object) string {
 
 // changeRows are the lines below a change's heading.
 func changeRows(c planner.Change) []row {
+	if _, ok := object(c).(state.Config); ok {
+		return configRows(c)
+	}
 	switch c.Action {
 	case planner.Create:
 		return []row{{"+", block(c.After, c.Sensitive)}}

@@ -129,6 +129,10 @@ func (s Style) changeExplained(e *planner.Explanation, unread string) []string {
 		out = append(out, s.paint(bold, heading([]planner.Change{c.Change}, []string{c.Change.Host})))
 		for _, same := range rest[:n] {
 			for _, r := range changeRows(same.Change) {
+				if sign, ok := fileLine(r); ok {
+					out = append(out, "    "+s.paint(colors[sign], Clean(sign+r.text)))
+					continue
+				}
 				out = append(out, s.paint(colors[r.symbol], Clean(r.symbol+" "+r.text)))
 			}
 		}

@@ -45,6 +45,10 @@ func Markdown(w io.Writer, p *planner.Plan, diags topology.Diagnostics) {
 func diffText(p *planner.Plan) string {
 	var b strings.Builder
 	for _, l := range planLines(p) {
+		if sign, ok := fileLine(l); ok {
+			b.WriteString(Clean(sign+l.text) + "\n")
+			continue
+		}
 		text := line(l.text)
 		switch l.symbol {
 		case "":

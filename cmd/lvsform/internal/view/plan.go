@@ -17,6 +17,10 @@ func itoa(n int) string { return strconv.Itoa(n) }
 // the line that counts them.
 func (s Style) Plan(w io.Writer, p *planner.Plan) {
 	for _, l := range planLines(p) {
+		if sign, ok := fileLine(l); ok {
+			fmt.Fprintf(w, "      %s\n", s.paint(colors[sign], Clean(sign+l.text)))
+			continue
+		}
 		if l.symbol != "" {
 			fmt.Fprintf(w, "  %s\n", s.paint(colors[l.symbol], Clean(l.symbol+" "+l.text)))
 			continue
@@ -135,7 +139,7 @@ func heading(same []planner.Change, hosts []string) string {
 	if same[0].Drain > 0 {
 		what = "drained: no new connections, up to " + same[0].Drain.String() + " for the others" + openConnections(same)
 	}
-	text := "# " + strings.Join(addresses, ", ") + " on " + hostList(hosts) + " will be " + what
+	text := "# " + strings.Join(addresses, ", ") + " on " + hostList(hosts) + " will be " + what + meanwhile(same[0])
 	if hazards := hazardText(same[0].Hazards); hazards != "" {
 		text += " (" + hazards + ")"
 	}

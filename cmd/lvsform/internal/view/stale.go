@@ -36,6 +36,9 @@ func difference(d planner.Difference, c planner.Change, planned bool) string {
 	if d.Now == nil {
 		return Title(d.Then) + " was there, and is gone"
 	}
+	if _, ok := d.Now.(state.Config); ok {
+		return Title(d.Now) + " has another text"
+	}
 	rows := differences(planner.Change{Before: d.Then, After: d.Now, Sensitive: c.Sensitive})
 	var texts []string
 	for _, r := range rows {

@@ -1,4 +1,5 @@
-package main
+// Package unified compares texts as diff -u does.
+package unified
 
 import (
 	"fmt"
@@ -15,9 +16,9 @@ type diffLine struct {
 	text string
 }
 
-// unifiedDiff compares two texts line by line, in the form of diff -u. It is
+// Diff compares two texts line by line, in the form of diff -u. It is
 // empty when they are equal.
-func unifiedDiff(name, before, after string) string {
+func Diff(name, before, after string) string {
 	lines := diffLines(before, after)
 	var b strings.Builder
 	for from := 0; from < len(lines); {
@@ -37,6 +38,7 @@ func unifiedDiff(name, before, after string) string {
 
 func diffLines(before, after string) []diffLine {
 	d := diffmatchpatch.New()
+	d.DiffTimeout = 0 // or a slow machine would see larger differences
 	a, b, texts := d.DiffLinesToChars(before, after)
 	signs := map[diffmatchpatch.Operation]byte{diffmatchpatch.DiffEqual: ' ', diffmatchpatch.DiffDelete: '-', diffmatchpatch.DiffInsert: '+'}
 	var out []diffLine
