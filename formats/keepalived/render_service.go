@@ -2,7 +2,7 @@ package keepalived
 
 import (
 	"math"
-	"net"
+	"net/netip"
 	"slices"
 	"strconv"
 	"strings"
@@ -92,7 +92,7 @@ func (w *writer) persistence(s VirtualServer) {
 	w.must(s.Timeout%time.Second == 0, "persistence_timeout", "is %s: it must be whole seconds", s.Timeout)
 	w.seconds("persistence_timeout", s.Timeout, time.Second, maxPersistence)
 	if s.Netmask != whole && whole == 32 {
-		w.line("persistence_granularity", net.IP(net.CIDRMask(min(max(s.Netmask, 0), 32), 32)).String())
+		w.line("persistence_granularity", dotted(s.Netmask))
 	} else if s.Netmask != whole {
 		w.line("persistence_granularity", strconv.Itoa(s.Netmask))
 	}
@@ -100,6 +100,15 @@ func (w *writer) persistence(s VirtualServer) {
 		w.must(s.Engine == "sip", "persistence_engine", "is %q: keepalived knows sip", s.Engine)
 		w.word("persistence_engine", s.Engine)
 	}
+}
+
+// dotted is the mask of a prefix length: 255.255.255.0.
+func dotted(length int) string {
+	all, err := netip.AddrFrom4([4]byte{255, 255, 255, 255}).Prefix(length)
+	if err != nil {
+		return "" // refused
+	}
+	return all.Addr().String()
 }
 
 // quorum is refused where keepalived would lower it by itself. A service of
