@@ -31,7 +31,7 @@ func TestModulesFloat(t *testing.T) {
   quiescent    = true
   quorum       = 2
   fallback     = { address = "127.0.0.1" }
-  vrrp         = { virtual_router_id = 51, priorities = { dir1 = 100, dir2 = 90 }, password = "1111", unicast = true }` + pair, []string{
+  vrrp         = { virtual_router_id = 51, priorities = { dir1 = 100, dir2 = 90 }, password = sensitive("1111"), unicast = true }` + pair, []string{
 			`dir1 sysctl.quiescent["dir1"]: map[net.ipv4.vs.expire_quiescent_template:1]`,
 			`dir1 virtual_service.port["dir1:80"]: 10.0.0.99:80 keepalived tcp every 6s fallback 127.0.0.1:80 dr quorum 2 quiescent true`,
 			`dir1 vrrp_instance.vip["dir1"]: eth0 51 priority 100 MASTER every 1s password 1111 peers [10.0.0.20] [10.0.0.99/32 eth0:0]`,
@@ -54,15 +54,15 @@ func TestModulesFloat(t *testing.T) {
   gateway = "10.0.0.254"
   checker = "ldirectord"
   health_check = { type = "http", path = "/health" }
-  vrrp    = { virtual_router_id = 51, priorities = { dir1 = 100, dir2 = 90 }, gateway_router_id = 52 }` + pair, []string{
+  vrrp    = { virtual_router_id = 51, priorities = { dir1 = 100, dir2 = 90 }, gateway_router_id = 52, password = sensitive("2222") }` + pair, []string{
 			`dir1 sysctl.forwarding["dir1"]: map[net.ipv4.ip_forward:1]`,
 			`dir1 virtual_service.port["dir1:80"]: 192.0.2.99:80 ldirectord http every 0s`,
-			`dir1 vrrp_instance.gateway["dir1"]: eth1 52 priority 100 MASTER every 1s with vrid-51 [10.0.0.254/32 ]`,
-			`dir1 vrrp_instance.vip["dir1"]: eth0 51 priority 100 MASTER every 1s with vrid-51 [192.0.2.99/32 eth0:0]`,
+			`dir1 vrrp_instance.gateway["dir1"]: eth1 52 priority 100 MASTER every 1s password 2222 with vrid-51 [10.0.0.254/32 ]`,
+			`dir1 vrrp_instance.vip["dir1"]: eth0 51 priority 100 MASTER every 1s password 2222 with vrid-51 [192.0.2.99/32 eth0:0]`,
 			`dir2 sysctl.forwarding["dir2"]: map[net.ipv4.ip_forward:1]`,
 			`dir2 virtual_service.port["dir2:80"]: 192.0.2.99:80 ldirectord http every 0s`,
-			`dir2 vrrp_instance.gateway["dir2"]: eth1 52 priority 90 BACKUP every 1s with vrid-51 [10.0.0.254/32 ]`,
-			`dir2 vrrp_instance.vip["dir2"]: eth0 51 priority 90 BACKUP every 1s with vrid-51 [192.0.2.99/32 eth0:vip]`,
+			`dir2 vrrp_instance.gateway["dir2"]: eth1 52 priority 90 BACKUP every 1s password 2222 with vrid-51 [10.0.0.254/32 ]`,
+			`dir2 vrrp_instance.vip["dir2"]: eth0 51 priority 90 BACKUP every 1s password 2222 with vrid-51 [192.0.2.99/32 eth0:vip]`,
 			`rs1 route.gateway["rs1"]: default 10.0.0.254`,
 		}},
 		"nat on one device": {"nat", `vip = "10.0.0.99"

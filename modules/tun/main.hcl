@@ -18,7 +18,7 @@ locals {
 
   # The director, or the one that VRRP prefers. One that does not take the VIP
   # back, or not at once, begins as a backup, for keepalived would not heed it.
-  pair     = var.vrrp != null
+  pair     = nonsensitive(var.vrrp != null)
   masters  = [for name in keys(var.directors) : name if !local.pair || try(var.vrrp.priorities[name] == max(values(var.vrrp.priorities)...), false)]
   director = var.directors[element(local.masters, 0)]
   preempts = try(var.vrrp.preempt && var.vrrp.preempt_delay == null, false)

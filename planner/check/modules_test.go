@@ -60,6 +60,62 @@ func TestModulesHaveNoFault(t *testing.T) {
 	}
 }
 
+// anyPair is a pair of directors in front of anyMode's real server.
+const anyPair = `topology "t" {}
+host "dir1" {
+  address = "INSIDE252"
+  gateway = "OUTSIDE1"
+  interface "eth0" { addresses = ["OUTSIDE9/BITS"] }
+  interface "eth1" { addresses = ["INSIDE252/BITS"] }
+}
+host "dir2" {
+  address = "INSIDE253"
+  gateway = "OUTSIDE1"
+  interface "eth0" { addresses = ["OUTSIDE8/BITS"] }
+  interface "eth1" { addresses = ["INSIDE253/BITS"] }
+}
+host "rs1" {
+  address = "INSIDE11"
+  gateway = "INSIDE1"
+  interface "eth0" { addresses = ["INSIDE11/BITS"] }
+}
+module "web" {
+  source       = "lvsform://MODE"
+  vip          = "OUTSIDE110"
+  port         = 80
+  persistence  = { timeout = "60s" }
+  health_check = { type = "http" }
+  quiescent    = true
+  gateway      = "INSIDE254"
+  directors    = {
+    dir1 = { host = host.dir1, device = "eth0", interfaces = ["eth0", "eth1"] }
+    dir2 = { host = host.dir2, device = "eth0", interfaces = ["eth0", "eth1"] }
+  }
+  vrrp         = { virtual_router_id = 7, priorities = { dir1 = 10, dir2 = 20 } }
+  real_servers = { rs1 = { host = host.rs1 } }
+}
+`
+
+func TestPairsOfModulesHaveNoFault(t *testing.T) {
+	for family, replace := range map[string]*strings.Replacer{
+		"IPv4": strings.NewReplacer("OUTSIDE", "203.0.113.", "INSIDE", "192.168.10.", "BITS", "24"),
+		"IPv6": strings.NewReplacer("OUTSIDE", "2001:db8:a::", "INSIDE", "2001:db8:b::", "BITS", "64"),
+	} {
+		for _, mode := range []string{"nat", "dr", "fullnat"} {
+			t.Run(mode+" "+family, func(t *testing.T) {
+				config := strings.Replace(replace.Replace(anyPair), "MODE", mode, 1)
+				_, ds := judge(t, config, nil)
+				_, live := judge(t, config, observed(t, config))
+				for _, d := range slices.Concat(ds, live) {
+					if d.Severity != topology.Info {
+						t.Errorf("%s %s: %s: %s", d.Check, d.Severity, d.Summary, d.Detail)
+					}
+				}
+			})
+		}
+	}
+}
+
 func TestExamplesHaveNoFault(t *testing.T) {
 	files, err := filepath.Glob("../../examples/*/main.hcl")
 	if err != nil || len(files) < 3 {
