@@ -1,0 +1,136 @@
+package txn_test
+
+import (
+	"net/netip"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/lvsform/lvsform/agent/agenttest"
+	"github.com/lvsform/lvsform/agent/txn"
+	"github.com/lvsform/lvsform/state"
+	"github.com/lvsform/lvsform/wire"
+)
+
+var keepalived = state.Package{Name: "keepalived"}
+
+func config(text string) state.Config {
+	return state.Config{Program: "keepalived", Topology: "web", Text: text}
+}
+
+func withKeepalived(objects ...state.Object) *agenttest.Kernel {
+	k := agenttest.NewKernel(append(append(agenttest.Host(), keepalived, unit("keepalived", false, false)), objects...)...)
+	return k
+}
+
+// diary notes what is done in which order, and what new clients waited for.
+type diary struct {
+	*agenttest.Kernel
+	did []string
+}
+
+func (k *diary) Apply(changes []state.Change) (int, error) {
+	n, err := k.Kernel.Apply(changes)
+	for _, c := range changes[:min(n, len(changes))] {
+		what := "make "
+		if c.After == nil {
+			what = "delete "
+		}
+		k.did = append(k.did, what+c.Key().String())
+	}
+	return n, err
+}
+
+func (k *diary) Hold(services []state.ServiceID) func() {
+	k.did = append(k.did, "hold "+services[0].String())
+	return func() { k.did = append(k.did, "release") }
+}
+
+func httpService() state.Service {
+	return state.Service{ServiceID: state.ServiceID{Protocol: "tcp", Address: netip.MustParseAddr("192.0.2.100"), Port: 80, Family: "ipv4"}, Scheduler: "rr"}
+}
+
+func TestAServiceThatAProgramGivesUpIsHeldUntilItIsMade(t *testing.T) {
+	k := &diary{Kernel: withKeepalived(config("old\n"))}
+	if _, err := run(t, k, begin(step(config("old\n"), config("new\n")), step(nil, httpService()))); err != nil {
+		t.Fatal(err)
+	}
+	want := []string{"hold tcp/192.0.2.100:80", "make config keepalived/web", "make ipvs_service tcp/192.0.2.100:80", "release"}
+	if diff := cmp.Diff(want, k.did); diff != "" {
+		t.Error(diff)
+	}
+}
+
+func TestAServiceIsDeletedBeforeItsProgramGetsItBack(t *testing.T) {
+	k := &diary{Kernel: withKeepalived(config("old\n"))}
+	before := k.Objects()
+	if _, err := run(t, k, begin(step(config("old\n"), config("new\n")), step(nil, httpService()), fails)); code(err) != wire.ErrorRolledBack {
+		t.Fatal(err)
+	}
+	want := []string{"delete ipvs_service tcp/192.0.2.100:80", "make config keepalived/web"}
+	if diff := cmp.Diff(want, k.did[len(k.did)-2:]); diff != "" {
+		t.Errorf("%s in %q", diff, k.did)
+	}
+	after := k.Objects()
+	for _, o := range after { // what the service has loaded stays
+		if m, ok := o.(state.Module); ok && strings.HasPrefix(m.Name, "ip_vs") {
+			return
+		}
+	}
+	if diff := diffOf(before, after); diff != "" {
+		t.Error(diff)
+	}
+}
+
+func TestAProgramStopsWithItsConfiguration(t *testing.T) {
+	k := withKeepalived()
+	before := k.Objects()
+	_, err := run(t, k, begin(step(nil, config("new\n")), step(unit("keepalived", false, false), unit("keepalived", true, true)), fails))
+	if code(err) != wire.ErrorRolledBack {
+		t.Fatal(err)
+	}
+	if diff := diffOf(before, k.Objects()); diff != "" {
+		t.Error(diff)
+	}
+}
+
+func TestAConfigurationIsNeverQuoted(t *testing.T) {
+	k := withKeepalived(config("auth_pass hidden\n"))
+	_, err := run(t, k, begin(step(config("auth_pass other\n"), config("new\n"))))
+	if code(err) != wire.ErrorStale || strings.Contains(err.Error(), "hidden") || strings.Contains(err.Error(), "other") {
+		t.Errorf("got %v", err)
+	}
+}
+
+func TestAConfigurationNeedsItsProgram(t *testing.T) {
+	k := agenttest.NewKernel(agenttest.Host()...)
+	before := k.Objects()
+	if _, err := run(t, k, begin(step(nil, config("new\n")))); code(err) != wire.ErrorRolledBack {
+		t.Errorf("got %v", err)
+	}
+	if diff := diffOf(before, k.Objects()); diff != "" {
+		t.Error(diff)
+	}
+}
+
+func TestAfterARebootOnlyWhatOutlivesOneIsTakenBack(t *testing.T) {
+	was := unit("keepalived", false, false)
+	is := unit("keepalived", true, true)
+	k := withKeepalived(config("new\n"), is)
+	p := txn.Pending{Token: "t",
+		Begin: wire.Begin{Topology: "web", Steps: []wire.Step{
+			step(config("old\n"), config("new\n")), step(was, is),
+			step(nil, state.Address{Device: "eth0", IP: netip.MustParsePrefix("192.0.2.100/32"), Scope: "global"})}},
+		Before: state.Objects{config("old\n"), was}}
+	if err := txn.RecoverAfterBoot(k, p); err != nil {
+		t.Fatal(err)
+	}
+	live := k.Objects().ByKey()
+	if got := live[config("").Key()]; got != state.Object(config("old\n")) {
+		t.Errorf("the configuration is %v", got)
+	}
+	if got := live[is.Key()]; got != state.Object(unit("keepalived", true, false)) {
+		t.Errorf("the service is %v", got)
+	}
+}
