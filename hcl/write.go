@@ -15,7 +15,7 @@ import (
 
 // Write returns a configuration, in its canonical form, that declares a
 // topology: the hosts, then the resources in their order. It writes virtual
-// services and what belongs to a whole IPVS table; other kinds of resources,
+// services, VRRP instances with their passwords, and what belongs to a whole IPVS table; other kinds of resources,
 // those of modules, and what else a host can have are an error. An attribute with the language's default
 // is left out, but for those that every reader looks for.
 func Write(t *topology.Topology) ([]byte, error) {
@@ -75,7 +75,7 @@ func (w *writer) host(h *topology.Host) error {
 
 func (w *writer) resource(r *topology.Resource) error {
 	kind, name, ok := strings.Cut(r.Path, ".")
-	if !ok || kind != r.Body.Type() || strings.ContainsAny(name, ".[") || r.PreventDestroy || len(r.IgnoreChanges)+len(r.Sensitive) > 0 {
+	if !ok || kind != r.Body.Type() || strings.ContainsAny(name, ".[") || r.PreventDestroy || len(r.IgnoreChanges) > 0 || !writable(r) {
 		return fmt.Errorf("%s: only resources of the root without lifecycle and secrets can be written", r.Path)
 	}
 	host := w.hosts[r.Host]
@@ -88,6 +88,8 @@ func (w *writer) resource(r *topology.Resource) error {
 		w.service(b)
 	case *topology.IPVS:
 		w.ipvs(b)
+	case *topology.VRRPInstance:
+		w.vrrp(b)
 	default:
 		return fmt.Errorf("%s: a %s cannot be written", r.Path, kind)
 	}
@@ -129,6 +131,7 @@ func (w *writer) service(s *topology.VirtualService) {
 		}
 		w.line("}")
 	}
+	w.checking(s)
 	for _, r := range s.RealServers {
 		w.server(s, r, forward)
 	}

@@ -17,6 +17,7 @@ import (
 func written() *topology.Topology {
 	ip := netip.MustParseAddr
 	drain := 90 * time.Second
+	yes, no, none := true, false, 0
 	return &topology.Topology{Name: "web", Hosts: []*topology.Host{
 		{Name: "dir1", Path: "host.dir1", Address: ip("192.0.2.9"), Managed: true, SSH: topology.SSH{Address: "dir1.example"}},
 		{Name: "rs1", Path: "host.rs1", Address: ip("192.0.2.11")},
@@ -33,6 +34,28 @@ func written() *topology.Topology {
 				{Name: "b \"${var.x} %{ if true }\\", Address: ip("192.0.2.12"), Port: 8080, Weight: 0, Forward: "nat", Upper: 9, Lower: 3},
 				{Name: "c", Address: ip("192.0.2.13"), Port: 80, Weight: 2, Forward: "tun", Tunnel: &topology.Tunnel{Type: "gue", Port: 6080, Checksum: "csum"}},
 				{Name: "d", Host: "rs1", Address: ip("192.0.2.14"), Port: 80, Weight: 1, Forward: "tun", Tunnel: &topology.Tunnel{Type: "gre", Checksum: "none"}}}}},
+		{Path: "virtual_service.x", Host: "dir1", Body: &topology.VirtualService{Protocol: "tcp", Address: ip("192.0.2.100"), Port: 81, Family: "ipv4", Scheduler: "rr",
+			Checker: "keepalived", Quorum: 3, Quiescent: &yes, Fallback: &topology.Fallback{Address: ip("127.0.0.1"), Port: 81, Forward: "dr"},
+			HealthCheck: &topology.HealthCheck{Type: "https", Interval: 1500 * time.Millisecond, Timeout: 3 * time.Second, Retries: &none, RetryDelay: time.Second, Port: 8443,
+				Path: "/a?b=$c", Status: []int{200, 301}, HostHeader: "www.example.net", Contains: "all ${is} well"}}},
+		{Path: "virtual_service.y", Host: "dir1", Body: &topology.VirtualService{Protocol: "udp", Address: ip("192.0.2.100"), Port: 53, Family: "ipv4", Scheduler: "rr",
+			Checker: "ldirectord", Quiescent: &no, Fallback: &topology.Fallback{Address: ip("192.0.2.99"), Port: 54, Forward: "nat"},
+			HealthCheck: &topology.HealthCheck{Type: "dns", Name: "www.example.net"}}},
+		{Path: "virtual_service.z", Host: "dir1", Body: &topology.VirtualService{FWMark: 7, Family: "ipv4", Scheduler: "rr", Checker: "keepalived"}},
+		{Path: "virtual_service.zz", Host: "dir1", Body: &topology.VirtualService{FWMark: 8, Family: "ipv4", Scheduler: "rr", Checker: "keepalived",
+			HealthCheck: &topology.HealthCheck{Type: "udp", Send: "a \"b\"\n", Receive: "c"}}},
+		{Path: "vrrp_instance.a", Host: "dir1", Sensitive: []string{"authentication.password"}, Body: &topology.VRRPInstance{Interface: "eth0", RouterID: "lvs_1",
+			VirtualRouterID: 51, Priority: 100, State: "MASTER", AdvertInterval: time.Second, Version: 2,
+			Authentication:   &topology.VRRPAuthentication{Type: "AH", Password: "${a}%{b"},
+			VirtualAddresses: []topology.VirtualAddress{{Name: "vip", IP: netip.MustParsePrefix("192.0.2.100/32")}}}},
+		{Path: "vrrp_instance.b", Host: "dir1", Body: &topology.VRRPInstance{Interface: "eth1", VirtualRouterID: 1, Priority: 255, State: "BACKUP",
+			AdvertInterval: 250 * time.Millisecond, Preempt: &no, PreemptDelay: 1500 * time.Millisecond, Version: 3, TrackInterfaces: []string{"eth0", "eth1"}, SyncGroup: "web",
+			Unicast: &topology.VRRPUnicast{Source: ip("192.0.2.9"), Peers: []netip.Addr{ip("192.0.2.7"), ip("192.0.2.8")}},
+			VirtualAddresses: []topology.VirtualAddress{
+				{Name: "a", IP: netip.MustParsePrefix("192.0.2.101/24"), Device: "eth2", Label: "eth2:1", Excluded: &no},
+				{Name: "b", IP: netip.MustParsePrefix("2001:db8::1/128"), Excluded: &yes}}}},
+		{Path: "vrrp_instance.c", Host: "dir1", Body: &topology.VRRPInstance{Interface: "eth1", VirtualRouterID: 2, Priority: 1, AdvertInterval: time.Second, Version: 3,
+			VirtualAddresses: []topology.VirtualAddress{{Name: "a", IP: netip.MustParsePrefix("2001:db8::2/128")}}}},
 	}}
 }
 
