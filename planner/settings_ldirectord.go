@@ -3,7 +3,6 @@ package planner
 import (
 	"cmp"
 	"fmt"
-	"regexp"
 
 	"github.com/lvsform/lvsform/formats/ldirectord"
 	"github.com/lvsform/lvsform/state"
@@ -118,9 +117,10 @@ func ldirectordCheck(v *ldirectord.Virtual, h *topology.HealthCheck) error {
 		}
 	case "http", "https":
 		v.Check, v.Service, v.Request, v.VirtualHost = ldirectord.CheckNegotiate, h.Type, cmp.Or(h.Path, "/"), h.HostHeader
-		v.Receive = regexp.QuoteMeta(h.Contains)
+		v.Receive = ldirectord.Literal(h.Contains)
 	case "dns":
 		v.Check, v.Service, v.Request = ldirectord.CheckNegotiate, "dns", h.Name
+		v.Receive = "." // without an expression ldirectord takes no answer for good
 	case "smtp":
 		v.Check, v.Service = ldirectord.CheckNegotiate, "smtp"
 	case "ping":

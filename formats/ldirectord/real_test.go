@@ -19,6 +19,7 @@ import (
 func TestLdirectordReadsWhatIsRendered(t *testing.T) {
 	for name, c := range golden {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			text, err := c.Render()
 			if err != nil {
 				t.Fatal(err)
@@ -33,6 +34,7 @@ func TestLdirectordReadsWhatIsRendered(t *testing.T) {
 func TestLdirectordReadsWhatIsParsed(t *testing.T) {
 	for name, text := range handWritten {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			if code, out := status(t, text); code != stopped {
 				t.Errorf("exit %d: %s", code, out)
 			}
@@ -43,6 +45,7 @@ func TestLdirectordReadsWhatIsParsed(t *testing.T) {
 func TestLdirectordRefusesWhatIsAMistake(t *testing.T) {
 	for name, text := range refused {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			if code, out := status(t, text); code != configurationError {
 				t.Errorf("exit %d: %s", code, out)
 			}
