@@ -418,3 +418,17 @@ func TestWhatDiesUnderACheckerIsNoDrift(t *testing.T) {
 		t.Error(stale)
 	}
 }
+
+func TestARunbookShowsNoPassword(t *testing.T) {
+	objects, err := planner.Desired(webHA("rs1"), "dir2")
+	if err != nil {
+		t.Fatal(err)
+	}
+	at := slices.IndexFunc(objects, func(d planner.Declared) bool { return d.Object.Key().Kind == state.KindConfig })
+	if at < 0 || at != len(objects)-2 { // the last is the program, which starts with it
+		t.Fatalf("%+v", objects)
+	}
+	if s := objects[at].Object.(state.Config).Text; strings.Contains(s, "geheim") || !strings.Contains(s, "virtual_server") || !objects[at].Sensitive {
+		t.Error(s)
+	}
+}

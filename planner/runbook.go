@@ -62,7 +62,7 @@ func (b *builder) inOrder(host string) []Declared {
 	var list []placed
 	for key, w := range b.hosts[host] {
 		c := Change{ID: host + ":" + key.String(), Host: host, Action: Create, After: w.object}
-		list = append(list, placed{Declared{w.object, w.addresses, len(sensitive(w)) > 0}, role.wave(c), role.rank(c)})
+		list = append(list, placed{Declared{withoutSecrets(w), w.addresses, len(sensitive(w)) > 0}, role.wave(c), role.rank(c)})
 	}
 	slices.SortFunc(list, func(x, y placed) int {
 		return cmp.Or(cmp.Compare(x.wave, y.wave), cmp.Compare(x.rank, y.rank), x.Object.Key().Compare(y.Object.Key()))
@@ -72,6 +72,20 @@ func (b *builder) inOrder(host string) []Declared {
 		out[i] = p.Declared
 	}
 	return out
+}
+
+// withoutSecrets is an object as it may be shown, where its type has a way to.
+func withoutSecrets(w *want) state.Object {
+	c, ok := w.object.(state.Config)
+	switch {
+	case !ok:
+		return w.object
+	case slices.Contains(sensitive(w), SensitiveText):
+		c.Text = ""
+	case len(sensitive(w)) > 0:
+		c.Text = Masked(c)
+	}
+	return c
 }
 
 // argument writes a host's name as a shell takes it: rs["a"] has a meaning there.

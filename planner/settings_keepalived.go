@@ -152,7 +152,7 @@ func keepalivedCheck(h *topology.HealthCheck) (keepalived.Check, error) {
 	case "ping":
 		out.Type = keepalived.PingCheck
 	case "script":
-		out.Type, out.Command, out.User = keepalived.MiscCheck, h.Command, h.User
+		out.Type, out.Command, out.User = keepalived.MiscCheck, h.Command, cmp.Or(h.User, "root")
 		out.Timeout = wholeSeconds(out.Timeout)
 	default:
 		return out, fmt.Errorf("keepalived has no health check %q", h.Type)

@@ -186,7 +186,7 @@ func unlike(o state.Object) string {
 		return "By hand: install the program for Windows that serves the same."
 	case state.Unit:
 		return "By hand: Get-Service lists the services of Windows; Set-Service -StartupType, Start-Service and Stop-Service set one."
-	case state.Service, state.Destination, state.Sync, state.Timeouts, state.Mark, state.Masquerade, state.Rule:
+	case state.Service, state.Destination, state.Sync, state.Timeouts, state.Mark, state.Masquerade, state.Rule, state.Config:
 		return "NOT POSSIBLE: this is the work of a Linux director."
 	}
 	return "By hand."

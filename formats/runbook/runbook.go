@@ -62,6 +62,9 @@ func list(h Host) string {
 func describe(s Step) string {
 	text := s.Object.Key().String()
 	if s.Hidden {
+		if _, ok := s.Object.(state.Config); ok {
+			return text + ": it holds secrets, which are not shown"
+		}
 		return text + ": its value is sensitive, and not shown"
 	}
 	switch o := s.Object.(type) {
@@ -198,6 +201,11 @@ func check(o state.Object) error {
 		optional("tunnel_checksum", o.TunnelChecksum, plainName)
 	case state.Unit:
 		fields = []field{{"name", o.Name, plainName}}
+	case state.Config:
+		fields = []field{{"program", o.Program, plainName}, {"topology", o.Topology, plainName}}
+		if !writable(o) {
+			return fmt.Errorf("its text cannot be written into a script")
+		}
 	}
 	for _, f := range fields {
 		if !f.form.MatchString(f.value) {

@@ -53,6 +53,8 @@ func every() []Step {
 		state.Destination{Service: tcp, Address: addr("192.0.2.9"), Port: 80, Weight: 0, Forward: "dr", Upper: 100, Lower: 50},
 		state.Destination{Service: udp6, Address: addr("2001:db8::9"), Port: 53, Weight: 1, Forward: "tun", TunnelType: "gue", TunnelPort: 6080, TunnelChecksum: "csum"},
 		state.Destination{Service: marked, Address: addr("2001:db8::9"), Weight: 1, Forward: "nat"},
+		state.Config{Program: "keepalived", Topology: "web", Text: "vrrp_instance eth0_51 {\n  interface 'eth0'\n}\n"},
+		state.Config{Program: "ldirectord", Topology: "web", Text: "virtual=192.0.2.100:80\n\tscheduler=wrr\n"},
 		state.Unit{Name: "ipvsadm", Running: state.Some(true), Enabled: state.Some(true)},
 	} {
 		out = append(out, Step{Object: o, Addresses: []string{`resource.x["` + string(o.Key().Kind) + `"]`}})
@@ -199,7 +201,7 @@ func TestHostileTextsAreRefused(t *testing.T) {
 			state.Sysctl{Name: bad, Value: "1"}, state.Sysctl{Name: "net.x", Value: bad}, state.Link{Name: bad}, state.Unit{Name: bad},
 			state.Address{Device: bad, IP: prefix("192.0.2.1/32"), Scope: "global"}, state.Address{Device: "lo", Label: bad, Scope: "global"},
 			state.Route{Device: bad}, state.Sync{Role: "master", Interface: bad}, state.Mark{Protocol: "tcp", Ports: bad},
-			state.Service{Scheduler: bad}, state.Destination{Forward: bad}} {
+			state.Service{Scheduler: bad}, state.Destination{Forward: bad}, state.Config{Program: "keepalived", Topology: bad}} {
 			for _, os := range []string{"linux", "windows", "other"} {
 				if text, err := Render(Host{Name: "x", OS: os, Steps: []Step{{Object: o}}}); err == nil {
 					t.Errorf("%s: %T with %q: no error, but\n%s", os, o, bad, text)
@@ -308,4 +310,15 @@ func code(script string) string {
 		}
 	}
 	return strings.Join(out, "\n")
+}
+
+func TestATextWithoutItsSecretsIsForAPersonToComplete(t *testing.T) {
+	got, err := Render(Host{Name: "x", Topology: "web", Address: addr("192.0.2.9"), Steps: []Step{{Hidden: true,
+		Object: state.Config{Program: "keepalived", Topology: "web", Text: "authentication {\n  auth_pass (sensitive)\n}\n"}}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !strings.Contains(got, "#   authentication {\n#     auth_pass (sensitive)\n#   }\n") || strings.Contains(got, "\nprintf") {
+		t.Error(got)
+	}
 }

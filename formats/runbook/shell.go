@@ -99,6 +99,7 @@ func shellScript(h Host) string {
 		for _, s := range rest[:n] {
 			comment(&b, "", describe(s)+from(s))
 		}
+		withheld(&b, rest[0])
 		for _, l := range commands(rest[:n]) {
 			b.WriteString(l.String() + "\n")
 		}
@@ -152,6 +153,8 @@ func commands(steps []Step) []line {
 	case state.Rule:
 		list := words(append([]string{"ip", family(o.Family == "ipv6"), "rule", "list"}, ruleWords(o)...)...)
 		return []line{list.then("|", words("grep", "-q", ".")).or(words(append([]string{"ip", family(o.Family == "ipv6"), "rule", "add"}, ruleWords(o)...)...))}
+	case state.Config:
+		return config(o)
 	case state.Unit:
 		return []line{unit(o)}
 	}

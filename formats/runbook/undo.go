@@ -38,6 +38,11 @@ func inverse(o state.Object) string {
 		return "(sysctl " + o.Name + ": write back the value that it had)"
 	case state.Unit:
 		return "(service " + o.Name + ": set it back to what it was)"
+	case state.Config:
+		if o.Program == "ldirectord" {
+			return "(" + ldirectordFile + ": take out the lines between # lvsform begins and ends: " + o.Topology + ")"
+		}
+		return command([]string{"rm", partPath(o)})
 	case state.Link:
 		switch {
 		case o.Kind == "":

@@ -133,6 +133,27 @@ ipvsadm --edit-server --udp-service '[2001:db8::100]:53' --real-server '[2001:db
 # ipvs_destination fwmark/7/ipv6/[2001:db8::9]:0 --masquerading --weight 1   (resource.x["ipvs_destination"])
 ipvsadm --edit-server --fwmark-service 7 --ipv6 --real-server '[2001:db8::9]:0' --masquerading --weight 1 2>/dev/null || ipvsadm --add-server --fwmark-service 7 --ipv6 --real-server '[2001:db8::9]:0' --masquerading --weight 1
 
+# config keepalived/web   (resource.x["config"])
+mkdir -p /etc/keepalived/lvsform
+printf %s 'vrrp_instance eth0_51 {
+  interface '\''eth0'\''
+}
+' | install -m 0600 /dev/stdin /etc/keepalived/lvsform/web.conf
+touch /etc/keepalived/keepalived.conf
+grep -qxF 'include /etc/keepalived/lvsform/*.conf' /etc/keepalived/keepalived.conf || echo 'include /etc/keepalived/lvsform/*.conf' | tee -a /etc/keepalived/keepalived.conf >/dev/null
+keepalived -t
+pkill -HUP -o -x keepalived || true
+
+# config ldirectord/web   (resource.x["config"])
+touch /etc/ha.d/ldirectord.cf
+sed -i '/^# lvsform begins: web$/,/^# lvsform ends: web$/d' /etc/ha.d/ldirectord.cf
+printf %s '# lvsform begins: web
+virtual=192.0.2.100:80
+	scheduler=wrr
+# lvsform ends: web
+' | tee -a /etc/ha.d/ldirectord.cf >/dev/null
+ldirectord ldirectord.cf reload || true
+
 # service ipvsadm: running enabled at boot   (resource.x["service"])
 if test -d /run/systemd/system; then
   systemctl enable ipvsadm.service
@@ -147,6 +168,8 @@ fi
 
 # To undo it:
 #   (service ipvsadm: set it back to what it was)
+#   (/etc/ha.d/ldirectord.cf: take out the lines between # lvsform begins and ends: web)
+#   rm /etc/keepalived/lvsform/web.conf
 #   ipvsadm --delete-service --fwmark-service 7 --ipv6
 #   ipvsadm --delete-service --udp-service '[2001:db8::100]:53'
 #   ipvsadm --delete-service --tcp-service 192.0.2.100:80
