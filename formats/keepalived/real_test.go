@@ -49,34 +49,33 @@ func TestKeepalivedComplainsOfWhatIsRefused(t *testing.T) {
 // and each method of forwarding.
 func rendered(t *testing.T) map[string]Config {
 	t.Helper()
-	all := everything()
-	out := map[string]Config{"everything": all}
-	for _, scheduler := range schedulers() {
-		c := Config{Services: []VirtualServer{{Service: web(), RealServers: []RealServer{nat("192.0.2.11", 80, Check{Type: TCPCheck})}}}}
-		c.Services[0].Scheduler = scheduler
-		out["scheduler "+scheduler] = c
+	out := map[string]Config{"everything": everything()}
+	var balanced Config
+	for n, scheduler := range schedulers() {
+		v := VirtualServer{Service: web(), RealServers: []RealServer{nat("192.0.2.11", 80, Check{Type: TCPCheck})}}
+		v.Port, v.Scheduler = uint16(81+n), scheduler
+		balanced.Services = append(balanced.Services, v)
 	}
-	for n, s := range all.Services {
-		out[fmt.Sprintf("service %d", n)] = Config{Services: []VirtualServer{s}}
-	}
+	out["every scheduler"] = balanced
 	read, _, err := Parse(handwritten)
 	if err != nil {
 		t.Fatal(err)
 	}
 	out["hand-written"] = read
-	for name, put := range places() {
-		for _, value := range []string{"a~b", "a@b", "a%b", "a[b]", "a,b", "(a)", "a&b|c", "a;b", "a=b", "é"} {
-			c := everything()
-			if slices.Contains([]string{"user", "interface", "track", "device"}, name) {
+	for _, value := range []string{"a~b", "a@b", "a%b", "a[b]", "a,b", "(a)", "a&b|c", "a;b", "a=b", "é"} {
+		changed := everything()
+		for name, put := range places() {
+			if slices.Contains([]string{"user", "interface", "track", "device", "command"}, name) {
 				continue // must be there on the host
 			}
-			if put(&c, value); name == "command" {
-				c.Services[1].RealServers[0].Check.Command = "/usr/bin/test " + value
-			}
+			c := everything()
+			put(&c, value)
 			if _, err := c.Render(); err == nil {
-				out[name+" "+value] = c
+				put(&changed, value)
 			}
 		}
+		changed.Services[1].RealServers[0].Check.Command = "/usr/bin/test " + value
+		out["strings with "+value] = changed
 	}
 	return out
 }
