@@ -2,7 +2,6 @@ package ldirectord
 
 import (
 	"fmt"
-	"net"
 	"net/netip"
 	"strconv"
 	"strings"
@@ -186,5 +185,9 @@ func netmask(ones int, six bool) string {
 	if six {
 		return strconv.Itoa(ones)
 	}
-	return net.IP(net.CIDRMask(ones, 32)).String()
+	all, err := netip.AddrFrom4([4]byte{255, 255, 255, 255}).Prefix(ones)
+	if err != nil {
+		return "" // refused
+	}
+	return all.Addr().String()
 }
