@@ -188,12 +188,21 @@ func TestASupervisedServiceThatCannotBeWhatIsWanted(t *testing.T) {
 	if err := s.Reload("keepalived"); err == nil || !strings.Contains(err.Error(), "cannot read that") {
 		t.Errorf("a reload that ends it: %v", err)
 	}
-	_, err := s.Apply([]state.Change{{After: state.Unit{Name: "keepalived", Enabled: state.Some(true)}}})
-	if err == nil || !strings.Contains(err.Error(), "take `enabled` away") {
-		t.Errorf("enabled: %v", err)
-	}
 	if err := s.SuperviseUntil(t.Context(), "sshd"); err == nil {
 		t.Error("anything is supervised")
+	}
+}
+
+func TestWhatIsWantedAtBootIsRememberedOnly(t *testing.T) {
+	s := supervisedHost(t, daemon)
+	for _, want := range []bool{true, false} {
+		if _, err := s.Apply([]state.Change{{After: state.Unit{Name: "keepalived", Enabled: state.Some(want)}}}); err != nil {
+			t.Fatal(err)
+		}
+		got, err := s.Read([]string{"keepalived"})
+		if diff := cmp.Diff([]state.Object{unit("keepalived", false, want)}, got); diff != "" || err != nil {
+			t.Error(diff, err)
+		}
 	}
 }
 

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"time"
@@ -52,7 +53,7 @@ func (i supervised) read(names []string) ([]state.Unit, error) {
 		if err != nil {
 			return nil, fmt.Errorf("service %s: %w", name, err)
 		}
-		units = append(units, state.Unit{Name: name, Running: state.Some(p.child != 0), Enabled: state.Some(false)})
+		units = append(units, state.Unit{Name: name, Running: state.Some(p.child != 0), Enabled: state.Some(i.there(enabledFile(name)))})
 	}
 	return units, nil
 }
@@ -132,11 +133,17 @@ func (i supervised) tail(name string) string {
 	return strings.Join(strings.Fields(string(body[max(0, len(body)-most):])), " ")
 }
 
+// enable remembers what is wanted for as long as the host is up. Nothing starts
+// services at its next boot, and nothing else of lvsform's is made there either.
 func (i supervised) enable(name string, on bool) error {
+	file := i.path(enabledFile(name))
 	if !on {
-		return nil
+		return os.Remove(file)
 	}
-	return errors.New("nothing starts services at boot on this host, which has no init system: take `enabled` away")
+	if err := os.MkdirAll(filepath.Dir(file), 0o700); err != nil {
+		return err
+	}
+	return os.WriteFile(file, nil, 0o600)
 }
 
 // reloaded is what keepalived says at the end of a reload.
@@ -177,3 +184,5 @@ func (i supervised) count(name string) int {
 
 func pidFile(name string) string { return "run/lvsform/" + name + ".pid" }
 func logFile(name string) string { return "run/lvsform/" + name + ".log" }
+
+func enabledFile(name string) string { return "run/lvsform/" + name + ".enabled" }
