@@ -27,10 +27,16 @@ func withKeepalived(objects ...state.Object) *agenttest.Kernel {
 // diary notes what is done in which order, and what new clients waited for.
 type diary struct {
 	*agenttest.Kernel
-	did []string
+	did   []string
+	gives state.Object // what the program takes away when it reads its configuration
 }
 
 func (k *diary) Apply(changes []state.Change) (int, error) {
+	if _, ok := changes[0].After.(state.Config); ok && k.gives != nil {
+		if _, err := k.Kernel.Apply([]state.Change{{Before: k.gives}}); err != nil {
+			return 0, err
+		}
+	}
 	n, err := k.Kernel.Apply(changes)
 	for _, c := range changes[:min(n, len(changes))] {
 		what := "make "
@@ -54,6 +60,25 @@ func httpService() state.Service {
 func TestAServiceThatAProgramGivesUpIsHeldUntilItIsMade(t *testing.T) {
 	k := &diary{Kernel: withKeepalived(config("old\n"))}
 	if _, err := run(t, k, begin(step(config("old\n"), config("new\n")), step(nil, httpService()))); err != nil {
+		t.Fatal(err)
+	}
+	want := []string{"hold tcp/192.0.2.100:80", "make config keepalived/web", "make ipvs_service tcp/192.0.2.100:80", "release"}
+	if diff := cmp.Diff(want, k.did); diff != "" {
+		t.Error(diff)
+	}
+}
+
+// What checks have made of the service since the plan was made does not count:
+// the program takes all of it away.
+func TestWhatAProgramGivesUpIsMadeWhateverIsLive(t *testing.T) {
+	id := httpService().ServiceID
+	k := &diary{Kernel: withKeepalived(config("old\n"), state.Module{Name: "ip_vs"}, httpService()), gives: httpService()}
+	gives := step(config("old\n"), config("new\n"))
+	if _, err := run(t, k, begin(gives, step(nil, httpService()))); code(err) != wire.ErrorStale {
+		t.Fatalf("a service that nobody gives up is overwritten: %v", err)
+	}
+	gives.Gives = []state.ServiceID{id}
+	if _, err := run(t, k, begin(gives, step(nil, httpService()))); err != nil {
 		t.Fatal(err)
 	}
 	want := []string{"hold tcp/192.0.2.100:80", "make config keepalived/web", "make ipvs_service tcp/192.0.2.100:80", "release"}

@@ -166,15 +166,16 @@ func restoreRank(k state.Kind) int {
 
 // hold has the clients of services wait that a program gives up and that the
 // changes make again: one owner follows the other. The program has let go of a
-// service before it is made, and for that moment nobody serves it.
-func (r *run) hold(changes []state.Change) (release func()) {
+// service before it is made, and for that moment nobody serves it. So it is with
+// those that are given to another program.
+func (r *run) hold(changes []state.Change, given ...state.ServiceID) (release func()) {
 	gives := slices.ContainsFunc(changes, func(c state.Change) bool {
 		_, config := c.Before.(state.Config)
 		return config
 	})
-	var services []state.ServiceID
+	services := slices.Clone(given)
 	for _, c := range changes {
-		if s, ok := c.After.(state.Service); ok && c.Before == nil {
+		if s, ok := c.After.(state.Service); ok && c.Before == nil && !slices.Contains(given, s.ServiceID) {
 			services = append(services, s.ServiceID)
 		}
 	}

@@ -168,9 +168,17 @@ func (r *run) begin(before state.Objects) {
 // before it on the same object taken into account.
 func (r *run) checkBefore() error {
 	now := make(map[state.Key]state.Object, len(r.final))
+	given := map[state.ServiceID]bool{}
 	for i, s := range r.steps {
+		for _, id := range s.Gives {
+			given[id] = true
+		}
 		if s.Change == nil {
 			continue
+		}
+		if s.Change.Before == nil && given[serviceOf(s.Change.After)] {
+			// Whatever its program has made of it by now, it takes it away first.
+			delete(r.expected, r.keys[i])
 		}
 		live, ok := now[r.keys[i]]
 		if !ok {
@@ -186,6 +194,17 @@ func (r *run) checkBefore() error {
 	return nil
 }
 
+// serviceOf is the virtual service that an object belongs to.
+func serviceOf(o state.Object) state.ServiceID {
+	switch o := o.(type) {
+	case state.Service:
+		return o.ServiceID
+	case state.Destination:
+		return o.Service
+	}
+	return state.ServiceID{}
+}
+
 // attempt makes the changes, checks their effect and records the claims. On an
 // error it returns the failed step's index too, or -1.
 func (r *run) attempt(ledger state.Ledger, b wire.Begin) (failed int, err error) {
@@ -197,12 +216,14 @@ func (r *run) attempt(ledger state.Ledger, b wire.Begin) (failed int, err error)
 		}
 	}()
 	var changes []state.Change
+	var given []state.ServiceID
 	for _, s := range r.steps {
 		if s.Change != nil {
 			changes = append(changes, *s.Change)
 		}
+		given = append(given, s.Gives...)
 	}
-	release := r.hold(changes)
+	release := r.hold(changes, given...)
 	failed, err = r.apply()
 	release()
 	if err != nil {
