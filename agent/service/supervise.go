@@ -69,6 +69,7 @@ func (s Services) SuperviseUntil(ctx context.Context, name string) error {
 		}
 		pause = min(2*pause, lastBreak)
 	}
+	_ = os.Remove(log.Name()) // told to end: there is nothing to explain
 	return nil
 }
 

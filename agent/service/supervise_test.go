@@ -110,7 +110,7 @@ func until(t *testing.T, what string, holds func() bool) {
 // daemon says what it does, and reloads.
 const daemon = `echo "args $*"
 trap 'echo Reload complete' HUP
-trap 'echo ended; exit 0' TERM
+trap 'echo by TERM >"${0%/*}/ended"; exit 0' TERM
 while :; do sleep 0.05; done
 `
 
@@ -138,11 +138,13 @@ func TestASupervisedServiceStartsReloadsAndStops(t *testing.T) {
 		t.Errorf("running: %v, %v", running, err)
 	}
 	mustSet(t, s, false)
-	if !strings.Contains(log(), "ended\n") {
-		t.Errorf("it was not asked to end: %q", log())
+	for _, file := range []string{pidFile("keepalived"), logFile("keepalived")} {
+		if _, err := os.Stat(s.path(file)); !os.IsNotExist(err) {
+			t.Errorf("%s is left of it: %v", file, err)
+		}
 	}
-	if _, err := os.Stat(s.path(pidFile("keepalived"))); !os.IsNotExist(err) {
-		t.Errorf("a file is left of it: %v", err)
+	if ended, err := os.ReadFile(s.path("ended")); err != nil || string(ended) != "by TERM\n" {
+		t.Errorf("it was not asked to end: %q, %v", ended, err)
 	}
 }
 
