@@ -185,25 +185,10 @@ func (k keepalived) test(main file, topology string, part file) error {
 		return err
 	}
 	defer os.Remove(temporary) //nolint:errcheck // the next one does it
-	parts, err := k.parts()
+	whole, err := k.whole(main, topology, temporary)
 	if err != nil {
 		return err
 	}
-	lines := ""
-	for _, other := range slices.Sorted(maps.Keys(parts)) {
-		if other != topology {
-			lines += "include " + k.part(other) + "\n"
-		}
-	}
-	lines += "include " + temporary + "\n"
-	whole := main
-	if at := includeAt(main.text); at >= 0 {
-		_, after, _ := strings.Cut(main.text[at:], "\n")
-		whole.text = main.text[:at] + lines + after
-	} else {
-		whole.text += "\n" + lines
-	}
-	whole.mode = 0o600
 	// Beside the one in use: paths in it may be relative.
 	root, err := stage(k.main(), whole)
 	if err != nil {
@@ -225,6 +210,31 @@ func (k keepalived) test(main file, topology string, part file) error {
 		return nil
 	}
 	return refused(Keepalived, complaints, k.part(topology), part.text)
+}
+
+// whole is the main file with all parts, one of them from a file of another name.
+func (k keepalived) whole(main file, topology, temporary string) (file, error) {
+	parts, err := k.parts()
+	if err != nil {
+		return file{}, err
+	}
+	lines := ""
+	for _, other := range slices.Sorted(maps.Keys(parts)) {
+		if other != topology {
+			lines += "include " + k.part(other) + "\n"
+		}
+	}
+	lines += "include " + temporary + "\n"
+	whole := main
+	whole.mode = 0o600
+	at := includeAt(main.text)
+	if at < 0 {
+		whole.text += "\n" + lines
+		return whole, nil
+	}
+	_, after, _ := strings.Cut(main.text[at:], "\n")
+	whole.text = main.text[:at] + lines + after
+	return whole, nil
 }
 
 // complaints are what keepalived says of a configuration that it does not like.

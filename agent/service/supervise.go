@@ -50,13 +50,21 @@ func (s Services) SuperviseUntil(ctx context.Context, name string) error {
 		return err
 	}
 	defer log.Close() //nolint:errcheck // nothing is lost
+	run := func() error { return once(ctx, exec.Command(program, args...), pid, log) }
+	keepUp(ctx, name, pid, log, run)
+	_ = os.Remove(log.Name()) // told to end: there is nothing to explain
+	return nil
+}
+
+// keepUp runs what is to run again and again, with breaks between.
+func keepUp(ctx context.Context, name string, pid, log *os.File, run func() error) {
 	// What is started ends with this thread, should the supervisor be killed.
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
 	pause := firstBreak
 	for ctx.Err() == nil {
 		began := time.Now()
-		if err := once(ctx, exec.Command(program, args...), pid, log); err != nil {
+		if err := run(); err != nil {
 			fmt.Fprintf(log, "lvsform: %s: %v\n", name, err)
 		}
 		note(pid, 0)
@@ -69,8 +77,6 @@ func (s Services) SuperviseUntil(ctx context.Context, name string) error {
 		}
 		pause = min(2*pause, lastBreak)
 	}
-	_ = os.Remove(log.Name()) // told to end: there is nothing to explain
-	return nil
 }
 
 // hold opens a file and locks it as long as it is open.
