@@ -176,6 +176,9 @@ func (f *testFleet) add(name, where string) *testHost {
 	address, gateway, _ := strings.Cut(where, ",")
 	h := &testHost{name: name, fleet: f, kernel: &heldKernel{Kernel: agenttest.NewKernel(agenttest.HostAt(address, gateway)...)},
 		dir: filepath.Join(f.dir, "hosts", name)}
+	for _, program := range []string{"keepalived", "ldirectord"} { // as Debian's packages do
+		h.kernel.Bring(program, state.Unit{Name: program, Running: state.Some(true), Enabled: state.Some(true)})
+	}
 	h.address, _, _ = strings.Cut(address, "/")
 	h.remote.Serve = h.serve
 	h.server = sshtest.Start(f.t, sshtest.Config{Exec: h.remote.Exec})
