@@ -198,6 +198,10 @@ func (o *object) healthCheck(s *topology.VirtualService) *topology.HealthCheck {
 		o.bad["port"] = true
 	}
 	o.checkTexts()
+	if six := s.Family == "ipv6"; six && s.Checker == ldirectord && (h.Type == "ping" || h.Type == "smtp") {
+		o.l.r.error(o.header, "Check of IPv4 under ldirectord", "ldirectord makes no %s check of IPv6 servers. Use \"tcp\", \"http\", \"https\", \"dns\" or \"script\", or checker = \"keepalived\".", h.Type)
+		o.bad["type"] = true
+	}
 	if h.Type == "script" && !o.has("command") {
 		o.l.r.error(o.header, "Script without a command", "A script check needs command = \"/path/to/program and its arguments\".")
 		o.bad["command"] = true
@@ -314,7 +318,7 @@ func (o *object) checkTexts() {
 		}
 		return ""
 	})
-	o.plain("contains", "", nil)
+	o.written("contains", func(s string) string { return badPhrase(s, maxCheckText) })
 	o.plain("host_header", ".-_:[]", nil)
 	o.plain("name", ".-_", nil)
 	o.plain("helo", ".-_:[]", nil)
@@ -332,28 +336,47 @@ func (o *object) checkTexts() {
 	}
 }
 
-// plain reports a text that is empty, too long, or holds what ends a word of a
-// configuration file. With others, it holds letters, digits and these alone.
+// plain reports a text that is empty, too long, or holds what means something
+// else in a configuration file. With others, it holds letters, digits and these
+// alone.
 func (o *object) plain(name, others string, bad func(string) string) {
+	o.written(name, func(s string) string {
+		why := badText(s, maxCheckText)
+		if why == "" && others != "" {
+			why = badName(strings.TrimLeft(s, others), others, maxCheckText)
+		}
+		if why == "" && bad != nil {
+			why = bad(s)
+		}
+		return why
+	})
+}
+
+// written reports a text that bad has something against.
+func (o *object) written(name string, bad func(string) string) {
 	if !o.has(name) || o.bad[name] {
 		return
 	}
-	s := o.text(name)
-	why := badText(s, maxCheckText)
-	if why == "" && others != "" {
-		why = badName(strings.TrimLeft(s, others), others, maxCheckText)
-	}
-	if why == "" && bad != nil {
-		why = bad(s)
-	}
-	if why != "" {
-		o.fail(name, "Invalid "+name, "%q cannot be used: %s.", clip(s), why)
+	if s := o.text(name); bad(s) != "" {
+		o.fail(name, "Invalid "+name, "%q cannot be used: %s.", clip(s), bad(s))
 	}
 }
 
-// badText says what keeps a text from standing between quotes in keepalived.conf
-// and in ldirectord.cf.
+// badText says what keeps a text from standing in keepalived.conf and in
+// ldirectord.cf: neither has a way to write comments, blocks, parameters and
+// quotes so that they are text.
 func badText(s string, longest int) string {
+	if why := badPhrase(s, longest); why != "" {
+		return why
+	}
+	if i := strings.IndexAny(s, "#!{}$"); i >= 0 {
+		return fmt.Sprintf("it holds %q, which means something else in the files of keepalived or ldirectord", s[i])
+	}
+	return ""
+}
+
+// badPhrase is badText for what stands between quotes in both.
+func badPhrase(s string, longest int) string {
 	switch {
 	case s == "":
 		return "it is empty"

@@ -1,6 +1,7 @@
 package hcl
 
 import (
+	"cmp"
 	"net/netip"
 	"slices"
 	"strings"
@@ -63,11 +64,12 @@ func vrrpSchema() *schema {
 func (o *object) vrrpInstance(defaults map[string]cty.Value) *topology.VRRPInstance {
 	v := &topology.VRRPInstance{Interface: o.device("interface"), RouterID: o.vrrpName("router_id"), SyncGroup: o.vrrpName("sync_group"),
 		State: o.choice("state", "MASTER", "BACKUP"), Preempt: o.boolean("preempt"), AdvertInterval: defaultAdvert}
+	o.plain("interface", "", nil)
 	id, _ := o.whole("virtual_router_id", 1, 255)
 	priority, _ := o.whole("priority", 1, 255)
 	v.VirtualRouterID, v.Priority = int(id), int(priority)
 	v.PreemptDelay, _ = o.durationIn("preempt_delay", 0, maxPreemptDelay, time.Millisecond)
-	v.TrackInterfaces = o.names("track_interfaces", badDevice)
+	v.TrackInterfaces = o.names("track_interfaces", func(s string) string { return cmp.Or(badDevice(s), badText(s, maxDeviceName)) })
 	slices.Sort(v.TrackInterfaces)
 	v.TrackInterfaces = slices.Compact(v.TrackInterfaces)
 	o.virtualAddresses(v)
@@ -149,7 +151,7 @@ func (o *object) authentication() *topology.VRRPAuthentication {
 	if o.has("password") && !o.bad["password"] {
 		// What is wrong with it is not said closer: that would show a part of it.
 		if badText(a.Password, maxVRRPText) != "" || strings.Contains(a.Password, " ") {
-			o.fail("password", "Invalid password", "The password cannot be used: it has from 1 to %d characters, all of them printable ASCII, without spaces, quotes and backslashes.", maxVRRPText)
+			o.fail("password", "Invalid password", "The password cannot be used: it has from 1 to %d characters, all of them printable ASCII, without spaces, quotes, backslashes, and # ! { } $.", maxVRRPText)
 		}
 	}
 	return a
@@ -203,6 +205,7 @@ func (o *object) virtualAddresses(v *topology.VRRPInstance) {
 func (o *object) virtualAddress(device string) topology.VirtualAddress {
 	a := topology.VirtualAddress{Name: o.label, IP: o.prefix("ip"), Device: o.device("device"), Label: o.text("label"),
 		Excluded: o.boolean("excluded"), Range: toRange(o.header)}
+	o.plain("device", "", nil)
 	if a.Name == "" || len(a.Name) > 255 || strings.ContainsFunc(a.Name, misleads) {
 		o.l.r.error(o.header, "Invalid name", "The name of a virtual address has from 1 to 255 characters and no control characters, unlike %q.", clip(a.Name))
 		o.bad["name"] = true
