@@ -142,20 +142,19 @@ func (d *declarer) imply(at part, config *want) {
 }
 
 // configs are a host's configurations, by program.
-func (d desired) configs() []*want {
+func (d desired) configs(topology string) []*want {
 	var out []*want
-	for _, w := range d {
-		if w.config != nil {
+	for _, program := range programs() {
+		if w := d[state.Config{Program: program, Topology: topology}.Key()]; w != nil {
 			out = append(out, w)
 		}
 	}
-	slices.SortFunc(out, func(a, b *want) int { return a.object.Key().Compare(b.object.Key()) })
 	return out
 }
 
 // checked finds a service or a destination that a program keeps.
-func (d desired) checked(key state.Key) *want {
-	for _, w := range d.configs() {
+func (d desired) checked(topology string, key state.Key) *want {
+	for _, w := range d.configs(topology) {
 		if in := w.config.table[key]; in != nil {
 			return in
 		}
@@ -164,9 +163,9 @@ func (d desired) checked(key state.Key) *want {
 }
 
 // table finds a service or a destination, whoever keeps it.
-func (d desired) table(key state.Key) *want {
+func (d desired) table(topology string, key state.Key) *want {
 	if w := d[key]; w != nil {
 		return w
 	}
-	return d.checked(key)
+	return d.checked(topology, key)
 }

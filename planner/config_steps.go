@@ -92,7 +92,7 @@ func (b *builder) keepWhatGoes(t *transition) {
 
 // movesTo tells whether another owner is to keep a service from now on.
 func (b *builder) movesTo(host string, id state.ServiceID) bool {
-	return b.hosts[host].table(state.Service{ServiceID: id}.Key()) != nil
+	return b.hosts[host].table(b.plan.Topology, state.Service{ServiceID: id}.Key()) != nil
 }
 
 // onlyRemoves leaves the instances that go where nothing else would be added.
@@ -263,7 +263,7 @@ func (g *graph) cleaned(i int, c Change, after settings) {
 // serverAt is the host behind a real server of a configuration; "" is none.
 func (b *builder) serverAt(host string, d state.Destination) string {
 	server := b.owner[d.Address]
-	if w := b.hosts[host].checked(d.Key()); w != nil && w.server != "" {
+	if w := b.hosts[host].checked(b.plan.Topology, d.Key()); w != nil && w.server != "" {
 		server = w.server
 	}
 	if server == host {

@@ -3,7 +3,6 @@ package planner_test
 import (
 	"bytes"
 	"errors"
-	"fmt"
 	"maps"
 	"net/netip"
 	"slices"
@@ -286,90 +285,6 @@ func TestOnlyTheRestIsRightWhenARealServerIsTheTarget(t *testing.T) {
 	p := build(t, planner.Input{Topology: top, Live: bareAll(top), Target: []string{`virtual_service.web["dir1"].real_server.rs1`}})
 	if !strings.Contains(lines(p), "dir1:config") || strings.Contains(lines(p), "dir2:config") {
 		t.Error(lines(p))
-	}
-}
-
-// byKernel is webHA with the table kept by nobody but lvsform.
-func byKernel(servers ...string) *topology.Topology {
-	return onBoth(webHA(servers...), "virtual_service.web", func(b *topology.VirtualService) { b.Checker, b.HealthCheck = "", nil })
-}
-
-func TestAServiceMovesFromTheKernelToKeepalived(t *testing.T) {
-	before := onBoth(byKernel("rs1", "rs2"), "virtual_service.web", func(b *topology.VirtualService) { b.Scheduler = "rr" })
-	live := holding(settle(t, before, bareAll(before)), "dir1")
-	after := webHA("rs1", "rs2")
-	p := build(t, planner.Input{Topology: after, Live: live})
-	var dir2 []string
-	for _, c := range p.Changes {
-		if c.Host == "dir2" {
-			dir2 = append(dir2, fmt.Sprintf("%s %s %v", c.Action, c.ID, c.Claim != nil && c.Claim.Drop))
-		}
-	}
-	want := []string{"create dir2:module ip_vs_wlc false", "update dir2:ipvs_service tcp/172.18.20.128:80 true",
-		"forget dir2:ipvs_destination tcp/172.18.20.128:80/172.18.20.11:80 true", "forget dir2:ipvs_destination tcp/172.18.20.128:80/172.18.20.12:80 true",
-		"update dir2:config keepalived/web false"}
-	if diff := cmp.Diff(want, dir2); diff != "" {
-		t.Error(diff)
-	}
-	live = settle(t, after, live)
-	for _, e := range live["dir1"].Ledger.Entries {
-		if e.Key().Kind == state.KindService || e.Key().Kind == state.KindDestination {
-			t.Errorf("%s is claimed still", e.Key())
-		}
-	}
-	if s, ok := live["dir1"].Objects.ByKey()[state.Key{Kind: state.KindService, ID: "tcp/172.18.20.128:80"}].(state.Service); !ok || s.Scheduler != "wlc" {
-		t.Errorf("keepalived would find %+v", s)
-	}
-}
-
-func TestAServiceMovesFromKeepalivedToTheKernel(t *testing.T) {
-	before := webHA("rs1")
-	live := settle(t, before, bareAll(before))
-	dir1 := live["dir1"] // what keepalived has made, with a dead server
-	id := state.ServiceID{Protocol: "tcp", Address: vip, Port: 80, Family: "ipv4"}
-	dir1.Objects = append(slices.Clone(dir1.Objects), state.Service{ServiceID: id, Scheduler: "wlc", Netmask: 32},
-		state.Destination{Service: id, Address: netip.MustParseAddr("172.18.20.11"), Port: 80, Forward: "dr"})
-	live["dir1"] = dir1
-	p := build(t, planner.Input{Topology: byKernel("rs1"), Live: live})
-	var own []string
-	for _, c := range p.Changes {
-		if c.Host == "dir1" {
-			own = append(own, fmt.Sprintf("%d %s %s %v", c.Stage, c.Action, c.ID, c.Gives))
-		}
-	}
-	want := []string{"0 update dir1:config keepalived/web [tcp/172.18.20.128:80]", "0 create dir1:ipvs_service tcp/172.18.20.128:80 []",
-		"0 create dir1:ipvs_destination tcp/172.18.20.128:80/172.18.20.11:80 []"}
-	if diff := cmp.Diff(want, own); diff != "" {
-		t.Error(diff)
-	}
-}
-
-func TestAServiceMovesBetweenTheCheckers(t *testing.T) {
-	live := settle(t, webHA("rs1"), bareAll(webHA("rs1")))
-	other := onBoth(webHA("rs1"), "virtual_service.web", func(b *topology.VirtualService) { b.Checker = "ldirectord" })
-	p := build(t, planner.Input{Topology: other, Live: live})
-	var own []string
-	for _, c := range p.Changes {
-		if c.Host == "dir1" {
-			own = append(own, fmt.Sprintf("%d %s %s %v", c.Stage, c.Action, c.ID, c.Gives))
-		}
-	}
-	want := []string{"0 create dir1:package ldirectord []", "0 update dir1:config keepalived/web [tcp/172.18.20.128:80]",
-		"0 create dir1:config ldirectord/web []", "0 create dir1:service ldirectord []"}
-	if diff := cmp.Diff(want, own); diff != "" {
-		t.Error(diff)
-	}
-	settle(t, other, live)
-}
-
-func TestATableHasOneOwner(t *testing.T) {
-	live := settle(t, webHA("rs1"), bareAll(webHA("rs1")))
-	for name, top := range map[string]*topology.Topology{"kernel": byKernel("rs1"), "keepalived": webHA("rs1")} {
-		top.Name = "mail"
-		p := planner.Build(planner.Input{Topology: top, Live: live})
-		if !p.Diagnostics.HasErrors() || !strings.Contains(p.Diagnostics[0].Summary, `belongs to topology "web" too`) {
-			t.Errorf("%s: %+v", name, p.Diagnostics)
-		}
 	}
 }
 

@@ -156,7 +156,7 @@ func (b *builder) indexForwards() {
 }
 
 func (b *builder) drainTimeout(host string, service state.ServiceID) time.Duration {
-	w := b.hosts[host].table(state.Key{Kind: state.KindService, ID: service.String()})
+	w := b.hosts[host].table(b.plan.Topology, state.Key{Kind: state.KindService, ID: service.String()})
 	if w == nil {
 		return DefaultDrainTimeout
 	}

@@ -9,7 +9,10 @@ import (
 )
 
 // Drains tells which services' connections a plan shows.
-type Drains struct{ hosts map[string]desired }
+type Drains struct {
+	topology string
+	hosts    map[string]desired
+}
 
 // NewDrains works out what the topology's virtual services shall have.
 func NewDrains(t *topology.Topology) *Drains {
@@ -19,7 +22,7 @@ func NewDrains(t *topology.Topology) *Drains {
 		return !ok
 	})
 	hosts, _ := declare(&services)
-	return &Drains{hosts}
+	return &Drains{t.Name, hosts}
 }
 
 // Services are those of a host, sorted, of whose destinations a plan may drain
@@ -32,10 +35,10 @@ func (d *Drains) Services(host string, live state.Objects) []state.ServiceID {
 	var out []state.ServiceID
 	for _, o := range live {
 		have, ok := o.(state.Destination)
-		if !ok || d.hosts[host].table(state.Key{Kind: state.KindService, ID: have.Service.String()}) == nil {
+		if !ok || d.hosts[host].table(d.topology, state.Key{Kind: state.KindService, ID: have.Service.String()}) == nil {
 			continue
 		}
-		if w := d.hosts[host].table(have.Key()); w != nil {
+		if w := d.hosts[host].table(d.topology, have.Key()); w != nil {
 			want := w.object.(state.Destination)
 			if (want.Weight > 0 || have.Weight == 0) && (want.Forward == "nat") == (have.Forward == "nat") {
 				continue

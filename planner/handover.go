@@ -62,7 +62,7 @@ func (hp *hostPlanner) givenBack(key state.Key) bool {
 // it is made exactly as the program would make it, for what the program finds it
 // takes as it is, and forgotten.
 func (hp *hostPlanner) handedOver(key state.Key, e state.Entry) bool {
-	w := hp.want.checked(key)
+	w := hp.want.checked(hp.b.plan.Topology, key)
 	if w == nil {
 		return false
 	}
@@ -84,7 +84,7 @@ func (hp *hostPlanner) handedOver(key state.Key, e state.Entry) bool {
 // taken plans that services which nobody has claimed, and which a program is to
 // keep from now on, are made as the program would make them.
 func (hp *hostPlanner) taken() {
-	for _, config := range hp.want.configs() {
+	for _, config := range hp.want.configs(hp.b.plan.Topology) {
 		table := config.config.table
 		for _, key := range slices.SortedFunc(maps.Keys(table), state.Key.Compare) {
 			w, live := table[key], hp.live[key]
@@ -113,7 +113,10 @@ func (hp *hostPlanner) contested() {
 			}
 		}
 	}
-	for _, w := range hp.want.services() {
+	if len(theirs) == 0 {
+		return
+	}
+	for _, w := range hp.want.services(hp.b.plan.Topology) {
 		c, ok := theirs[serviceID(w.object)]
 		_, theirKernel := c.Value.Object.(state.Service)
 		if !ok || theirKernel && hp.want[w.object.Key()] != nil { // equal or not is told elsewhere
@@ -127,9 +130,9 @@ func (hp *hostPlanner) contested() {
 }
 
 // services are those that a host shall have, whoever keeps them, by key.
-func (d desired) services() []*want {
+func (d desired) services(topology string) []*want {
 	all := maps.Clone(d)
-	for _, c := range d.configs() {
+	for _, c := range d.configs(topology) {
 		maps.Copy(all, c.config.table)
 	}
 	var out []*want
@@ -143,7 +146,7 @@ func (d desired) services() []*want {
 
 // floats tells whether keepalived is to move an address between hosts.
 func (hp *hostPlanner) floats(a state.Address) bool {
-	for _, w := range hp.want.configs() {
+	for _, w := range hp.want.configs(hp.b.plan.Topology) {
 		for _, i := range w.config.vrrp.Instances {
 			for _, v := range slices.Concat(i.Addresses, i.Excluded) {
 				if v.IP.Addr() == a.IP.Addr() && a.Device != "lo" {
@@ -181,7 +184,7 @@ func (hp *hostPlanner) idle(u state.Unit) bool {
 // not be read and that are not in use yet, and the weights that are left to
 // others.
 func (hp *hostPlanner) settleConfigs() {
-	for _, w := range hp.want.configs() {
+	for _, w := range hp.want.configs(hp.b.plan.Topology) {
 		key := w.object.Key()
 		live, _ := settingsOf(hp.live[key])
 		now := w.config.clone()

@@ -75,7 +75,7 @@ func (b *builder) peers() []peers {
 		if b.in.Destroy {
 			continue
 		}
-		for _, w := range b.hosts[h.Name].configs() {
+		for _, w := range b.hosts[h.Name].configs(b.plan.Topology) {
 			note(h.Name, w.config.vrrp.Instances, &m.want)
 		}
 	}

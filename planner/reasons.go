@@ -78,6 +78,8 @@ func (c Change) withinHost() string {
 		return "on its host addresses come after sysctls and before the routes that use them"
 	case state.Route:
 		return "on its host routes come after the links and addresses that they use"
+	case state.Config:
+		return "on its host a configuration comes after what it speaks of, and before its program starts"
 	case state.Service:
 		return "on its host a service comes before its real servers"
 	case state.Destination:

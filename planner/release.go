@@ -175,7 +175,7 @@ func (hp *hostPlanner) extraServices() {
 	}
 	for _, key := range slices.SortedFunc(maps.Keys(hp.live), state.Key.Compare) {
 		s, ok := hp.live[key].(state.Service)
-		if _, claimed := hp.ledger[key]; !ok || claimed || hp.want.table(key) != nil || hp.kept[s.ServiceID] {
+		if _, claimed := hp.ledger[key]; !ok || claimed || hp.want.table(hp.b.plan.Topology, key) != nil || hp.kept[s.ServiceID] {
 			continue
 		}
 		hp.add(Change{Addresses: exclusive, Before: s, Action: Delete,
@@ -206,7 +206,7 @@ func (hp *hostPlanner) extraDestinations() {
 	var extras []state.Destination
 	for key, o := range hp.live {
 		d, ok := o.(state.Destination)
-		if _, claimed := hp.ledger[key]; !ok || claimed || hp.want.table(key) != nil || hp.kept[d.Service] {
+		if _, claimed := hp.ledger[key]; !ok || claimed || hp.want.table(hp.b.plan.Topology, key) != nil || hp.kept[d.Service] {
 			continue
 		}
 		extras = append(extras, d)
@@ -215,7 +215,7 @@ func (hp *hostPlanner) extraDestinations() {
 	for _, d := range extras {
 		service := state.Key{Kind: state.KindService, ID: d.Service.String()}
 		var addresses []string
-		if w := hp.want.table(service); w != nil {
+		if w := hp.want.table(hp.b.plan.Topology, service); w != nil {
 			addresses = w.addresses
 		} else if gone := hp.deleted[service]; gone != nil {
 			addresses = gone
