@@ -87,6 +87,22 @@ func TestWhatAProgramGivesUpIsMadeWhateverIsLive(t *testing.T) {
 	}
 }
 
+// The program that has its configuration again has its service again, too: what
+// it makes of it is not for the transaction to compare.
+func TestWhatAProgramGetsBackIsItsOwn(t *testing.T) {
+	k := &diary{Kernel: withKeepalived(config("old\n"), state.Module{Name: "ip_vs"}, httpService()), gives: httpService()}
+	gives := step(config("old\n"), config("new\n"))
+	gives.Gives = []state.ServiceID{httpService().ServiceID}
+	if _, err := run(t, k, begin(gives, step(nil, httpService()), fails)); code(err) != wire.ErrorRolledBack {
+		t.Fatal(err)
+	}
+	want := []string{"hold tcp/192.0.2.100:80", "make config keepalived/web", "make ipvs_service tcp/192.0.2.100:80", "release",
+		"hold tcp/192.0.2.100:80", "delete ipvs_service tcp/192.0.2.100:80", "make config keepalived/web", "release"}
+	if diff := cmp.Diff(want, k.did); diff != "" {
+		t.Error(diff)
+	}
+}
+
 func TestAServiceIsDeletedBeforeItsProgramGetsItBack(t *testing.T) {
 	k := &diary{Kernel: withKeepalived(config("old\n"))}
 	before := k.Objects()

@@ -75,8 +75,12 @@ func (r *run) toRestore() ([]state.Change, error) {
 	}
 	wanted := make(map[state.Key]bool)
 	var want, have state.Objects
+	back := r.configsBack(host.Objects.ByKey())
 	for _, o := range r.before {
 		key := o.Key()
+		if r.isGiven(o) {
+			continue
+		}
 		if _, touched := r.final[key]; touched || r.disturbed.reaches(o) {
 			want, wanted[key] = append(want, o), true
 		}
@@ -86,6 +90,9 @@ func (r *run) toRestore() ([]state.Change, error) {
 	}
 	for _, o := range host.Objects {
 		key := o.Key()
+		if back && r.isGiven(o) {
+			continue
+		}
 		if _, touched := r.final[key]; touched || wanted[key] || r.disturbed.automatic(o) {
 			have = append(have, o)
 		}
@@ -162,27 +169,6 @@ func restoreRank(k state.Kind) int {
 		return 9
 	}
 	return 0
-}
-
-// hold has the clients of services wait that a program gives up and that the
-// changes make again: one owner follows the other. The program has let go of a
-// service before it is made, and for that moment nobody serves it. So it is with
-// those that are given to another program.
-func (r *run) hold(changes []state.Change, given ...state.ServiceID) (release func()) {
-	gives := slices.ContainsFunc(changes, func(c state.Change) bool {
-		_, config := c.Before.(state.Config)
-		return config
-	})
-	services := slices.Clone(given)
-	for _, c := range changes {
-		if s, ok := c.After.(state.Service); ok && c.Before == nil && !slices.Contains(given, s.ServiceID) {
-			services = append(services, s.ServiceID)
-		}
-	}
-	if !gives || len(services) == 0 {
-		return func() {}
-	}
-	return r.Kernel.Hold(services)
 }
 
 // phases splits changes into those to make first, and those that are to be

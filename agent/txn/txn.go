@@ -90,6 +90,7 @@ type run struct {
 	learned   map[state.Key]state.Object
 	disturbed disturbance
 	secret    map[state.Key]bool // what messages must not show
+	given     []state.ServiceID  // that programs give up in this transaction
 }
 
 func newRun(t Txn, b wire.Begin) *run {
@@ -99,6 +100,7 @@ func newRun(t Txn, b wire.Begin) *run {
 		disturbed: newDisturbance(), secret: map[state.Key]bool{},
 	}
 	for i, s := range r.steps {
+		r.given = append(r.given, s.Gives...)
 		if s.Claim != nil && len(s.Claim.Claim.Sensitive) > 0 {
 			r.secret[s.Claim.Claim.Value.Key()] = true
 		}
@@ -194,17 +196,6 @@ func (r *run) checkBefore() error {
 	return nil
 }
 
-// serviceOf is the virtual service that an object belongs to.
-func serviceOf(o state.Object) state.ServiceID {
-	switch o := o.(type) {
-	case state.Service:
-		return o.ServiceID
-	case state.Destination:
-		return o.Service
-	}
-	return state.ServiceID{}
-}
-
 // attempt makes the changes, checks their effect and records the claims. On an
 // error it returns the failed step's index too, or -1.
 func (r *run) attempt(ledger state.Ledger, b wire.Begin) (failed int, err error) {
@@ -216,14 +207,12 @@ func (r *run) attempt(ledger state.Ledger, b wire.Begin) (failed int, err error)
 		}
 	}()
 	var changes []state.Change
-	var given []state.ServiceID
 	for _, s := range r.steps {
 		if s.Change != nil {
 			changes = append(changes, *s.Change)
 		}
-		given = append(given, s.Gives...)
 	}
-	release := r.hold(changes, given...)
+	release := r.hold(changes)
 	failed, err = r.apply()
 	release()
 	if err != nil {

@@ -1,0 +1,55 @@
+package txn
+
+import (
+	"slices"
+
+	"github.com/lvsform/lvsform/state"
+)
+
+// serviceOf is the virtual service that an object belongs to.
+func serviceOf(o state.Object) state.ServiceID {
+	switch o := o.(type) {
+	case state.Service:
+		return o.ServiceID
+	case state.Destination:
+		return o.Service
+	}
+	return state.ServiceID{}
+}
+
+// isGiven tells whether an object is of a service that a program gives up. What
+// is live of it before that is the program's.
+func (r *run) isGiven(o state.Object) bool { return slices.Contains(r.given, serviceOf(o)) }
+
+// configsBack tells whether all configurations are as they were: the services
+// that they have given are their programs' again, which nobody else may touch.
+// Before that what this transaction has made of them goes, for a program keeps
+// what it finds in a service.
+func (r *run) configsBack(live map[state.Key]state.Object) bool {
+	return !slices.ContainsFunc(r.before, func(o state.Object) bool {
+		_, config := o.(state.Config)
+		_, touched := r.final[o.Key()]
+		return config && touched && live[o.Key()] != o
+	})
+}
+
+// hold has the clients of services wait that a program gives up and that the
+// changes make again: one owner follows the other. The program has let go of a
+// service before it is made, and for that moment nobody serves it. So it is with
+// those that are given to another program, and when all of that is taken back.
+func (r *run) hold(changes []state.Change) (release func()) {
+	gives := slices.ContainsFunc(changes, func(c state.Change) bool {
+		_, config := c.Before.(state.Config)
+		return config
+	})
+	services := slices.Clone(r.given)
+	for _, c := range changes {
+		if s, ok := c.After.(state.Service); ok && c.Before == nil && !slices.Contains(r.given, s.ServiceID) {
+			services = append(services, s.ServiceID)
+		}
+	}
+	if !gives || len(services) == 0 {
+		return func() {}
+	}
+	return r.Kernel.Hold(services)
+}
