@@ -347,3 +347,43 @@ func TestARunbookShowsNoPassword(t *testing.T) {
 		t.Error(s)
 	}
 }
+
+func TestADirectorLeavesBeforeItsPeerChangesWhatTheyAgreeOn(t *testing.T) {
+	live := holding(settle(t, webHA("rs1"), bareAll(webHA("rs1"))), "dir1")
+	one := onBoth(webHA("rs1"), "vrrp_instance.web", password("anders"))
+	one.Resources = slices.DeleteFunc(one.Resources, func(r *topology.Resource) bool { return r.Host == "dir2" })
+	want := "0 directors, add delete dir2:config keepalived/web\n1 directors, add update dir1:config keepalived/web\n"
+	if diff := cmp.Diff(want, configs(build(t, planner.Input{Topology: one, Live: live}))); diff != "" {
+		t.Error(diff)
+	}
+}
+
+// An instance of another number is another instance to keepalived.
+func TestWhatPeersAgreeOn(t *testing.T) {
+	live := holding(settle(t, webHA("rs1"), bareAll(webHA("rs1"))), "dir1")
+	for name, tc := range map[string]struct {
+		change func(*topology.VRRPInstance)
+		agree  bool
+	}{
+		"virtual_router_id": {func(b *topology.VRRPInstance) { b.VirtualRouterID = 77 }, true},
+		"advert_interval":   {func(b *topology.VRRPInstance) { b.AdvertInterval = 3 * time.Second }, true},
+		"version":           {func(b *topology.VRRPInstance) { b.Version, b.Authentication = 3, nil }, true},
+		"no authentication": {func(b *topology.VRRPInstance) { b.Authentication = nil }, true},
+		"an advertised address": {func(b *topology.VRRPInstance) {
+			told := false
+			b.VirtualAddresses = append(b.VirtualAddresses, topology.VirtualAddress{Name: "z", IP: netip.MustParsePrefix("172.18.20.130/32"), Excluded: &told})
+		}, true},
+		"unicast": {func(b *topology.VRRPInstance) {
+			b.Unicast = &topology.VRRPUnicast{Peers: []netip.Addr{netip.MustParseAddr("172.18.20.9")}}
+		}, true},
+		"priority": {func(b *topology.VRRPInstance) { b.Priority++ }, false},
+		"tracking": {func(b *topology.VRRPInstance) { b.TrackInterfaces = []string{"eth1"} }, false},
+	} {
+		top := onBoth(webHA("rs1"), "vrrp_instance.web", tc.change)
+		p := build(t, planner.Input{Topology: top, Live: live})
+		if got := strings.Contains(lines(p), "dir2:aside"); got != tc.agree {
+			t.Errorf("%s: put aside is %v\n%s", name, got, lines(p))
+		}
+		settle(t, top, live)
+	}
+}

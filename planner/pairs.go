@@ -181,13 +181,13 @@ func (p peers) byRank() []string {
 	return out
 }
 
-// keepalivedChanges are the indices of a host's changes of keepalived's
-// configuration, in the order of apply.
-func (b *builder) keepalivedChanges(host string) []int {
+// configChanges are the indices of a host's changes of the configurations of some
+// programs, in the order of apply.
+func (b *builder) configChanges(host string, of ...string) []int {
 	var out []int
 	for i, c := range b.plan.Changes {
 		o, ok := either(c).(state.Config)
-		if ok && c.Host == host && o.Program == programKeepalived && c.Action != Adopt && c.Action != Forget {
+		if ok && c.Host == host && slices.Contains(of, o.Program) && c.Action != Adopt && c.Action != Forget {
 			out = append(out, i)
 		}
 	}
@@ -209,13 +209,13 @@ func (b *builder) waveOf(c Change) Wave {
 func (b *builder) backupsFirst(p peers) {
 	order := p.byRank()
 	for n, later := range order {
-		for _, i := range b.keepalivedChanges(later) {
+		for _, i := range b.configChanges(later, programs()...) {
 			c := b.plan.Changes[i]
 			for _, earlier := range order[:n] {
 				if p.members[later].holds == 0 {
 					continue
 				}
-				for _, j := range b.keepalivedChanges(earlier) {
+				for _, j := range b.configChanges(earlier, programs()...) {
 					if d := b.plan.Changes[j]; b.waveOf(d) == b.waveOf(c) && c.Drain == 0 && d.Drain == 0 {
 						b.wait(c.ID, d.ID)
 					}
@@ -295,7 +295,7 @@ func (b *builder) held(p peers) bool {
 // main is the change of a host's configuration that brings its instances to
 // what they shall be; "" is none.
 func (b *builder) main(host string) string {
-	for _, i := range b.keepalivedChanges(host) {
+	for _, i := range b.configChanges(host, programKeepalived) {
 		if c := b.plan.Changes[i]; c.After != nil && b.waveOf(c) == WaveDirectorsAdd {
 			return c.ID
 		}
@@ -305,7 +305,7 @@ func (b *builder) main(host string) string {
 
 // leaves lets a host that is no peer any more go before the others change.
 func (b *builder) leaves(host, main string) {
-	for _, i := range b.keepalivedChanges(host) {
+	for _, i := range b.configChanges(host, programKeepalived) {
 		c := b.plan.Changes[i]
 		b.fixed[c.ID] = WaveDirectorsAdd
 		if main != "" {
