@@ -126,7 +126,7 @@ func wantRolledBack(t *testing.T, k txn.Kernel, steps ...wire.Step) {
 
 func live(t *testing.T, k *kernel.Kernel, key state.Key) state.Object {
 	t.Helper()
-	query := txn.Query{Network: true, IPVS: true}
+	query := txn.Query{Network: true, IPVS: true, Configs: true}
 	if key.Kind == state.KindModule {
 		query.Modules = []string{key.ID}
 	}
