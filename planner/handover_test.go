@@ -96,3 +96,24 @@ func TestATableHasOneOwner(t *testing.T) {
 		}
 	}
 }
+
+func TestAnAddressThatBeginsToFloatStaysWithItsHost(t *testing.T) {
+	before := webHA("rs1")
+	before.Resources = slices.DeleteFunc(before.Resources, func(r *topology.Resource) bool {
+		return r.Host == "dir2" || r.Body.Type() == "vrrp_instance"
+	})
+	before.Resources = append(before.Resources, &topology.Resource{Path: "address.vip", Host: "dir1", Body: &topology.Address{IP: vip32, Device: "eth0"}})
+	live := settle(t, before, bareAll(before))
+	p := build(t, planner.Input{Topology: webHA("rs1"), Live: live})
+	var own []string
+	for _, c := range p.Changes {
+		if k := c.Key().Kind; k == state.KindConfig || k == state.KindAddress {
+			own = append(own, fmt.Sprintf("%d %s %s", c.Stage, c.Action, c.ID))
+		}
+	}
+	want := []string{"0 update dir1:config keepalived/web", "0 forget dir1:address eth0/172.18.20.128", "1 create dir2:config keepalived/web"}
+	if diff := cmp.Diff(want, own); diff != "" {
+		t.Error(diff)
+	}
+	settle(t, webHA("rs1"), live)
+}

@@ -29,6 +29,8 @@ type member struct {
 	holds      int // instances of which it has an address
 	priority   int
 	unread     bool
+	// fixed: it has an address that is to float, without an instance so far.
+	fixed bool
 }
 
 // pairs orders the changes of the configurations of directors that share
@@ -115,6 +117,9 @@ func (b *builder) holds(host string, m *member) {
 			m.holds++
 		}
 	}
+	m.fixed = len(m.live) == 0 && slices.ContainsFunc(m.want, func(i instance) bool {
+		return slices.ContainsFunc(i.Addresses, func(a keepalived.Address) bool { return has[a.IP.Addr().String()] })
+	})
 }
 
 // union joins names into sets; each name leads to another of its set, or to "".
@@ -205,9 +210,21 @@ func (b *builder) waveOf(c Change) Wave {
 	return WaveDirectorsAdd
 }
 
-// backupsFirst lets those who hold addresses wait for those who hold fewer.
+// backupsFirst lets those who hold addresses wait for those who hold fewer. Where
+// an address begins to float, its host is the first to speak of it: others that
+// hear nobody would take it too.
 func (b *builder) backupsFirst(p peers) {
 	order := p.byRank()
+	if at := slices.IndexFunc(order, func(h string) bool { return p.members[h].fixed }); at >= 0 {
+		for _, i := range b.configChanges(order[at], programKeepalived) {
+			for _, h := range slices.Delete(slices.Clone(order), at, at+1) {
+				if own := b.main(h); own != "" {
+					b.wait(own, b.plan.Changes[i].ID)
+				}
+			}
+		}
+		return
+	}
 	for n, later := range order {
 		for _, i := range b.configChanges(later, programs()...) {
 			c := b.plan.Changes[i]

@@ -41,7 +41,9 @@ func (hp *hostPlanner) released(e state.Entry, claim state.Claim) {
 		return
 	}
 	if a, ok := live.(state.Address); ok && hp.floats(a) {
-		hp.add(c) // it is keepalived's from now on
+		// It is keepalived's from now on: nobody else may put it back meanwhile.
+		hp.b.fixed[hp.host.Name+":"+a.Key().String()] = WaveDirectorsAdd
+		hp.add(c)
 		return
 	}
 	hp.undo(&c, declaredValue(claim, e.Before.Object), e.Before.Object, live)
