@@ -234,3 +234,20 @@ func TestADrainThatCannotBeWatchedTakesNothingAway(t *testing.T) {
 		t.Error("it calls itself complete")
 	}
 }
+
+// A configuration waits for the connections of the destinations that it drains.
+func TestADrainedConfigurationWaitsForItsDestinations(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := draining(time.Hour)
+		config := state.Config{Program: "keepalived", Topology: "web", Text: "weight 0\n"}
+		p.Changes[5].Before, p.Changes[5].After, p.Changes[5].Drained = config, config, []state.Destination{old}
+		j := &journal{left: []int{2, 1}}
+		if r := run(t.Context(), p, j); !r.Complete() {
+			t.Errorf("%+v", r)
+		}
+		want := slices.Concat([]string{"dir:drain"}, slices.Repeat([]string{"look"}, 2+10), []string{"dir:old", "old:vip"})
+		if diff := cmp.Diff(want, j.calls[3:]); diff != "" {
+			t.Error(diff)
+		}
+	})
+}

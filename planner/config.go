@@ -1,7 +1,6 @@
 package planner
 
 import (
-	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -21,7 +20,6 @@ type configured struct {
 	// they would be declared without it.
 	table     desired
 	resources []*topology.Resource
-	errs      []error // of what cannot be told to the program, one by one
 }
 
 func (d *declarer) part(host, program string, r *topology.Resource) *configured {
@@ -118,7 +116,7 @@ func (d *declarer) unrendered(c *configured, err error) {
 			}
 		}
 	}
-	d.refused(c.resources[0], errors.Join(err))
+	d.refused(c.resources[0], err)
 }
 
 // imply wants the program's package, and the program to run now and after a

@@ -40,7 +40,7 @@ func (s settings) addresses() []netip.Addr {
 	return out
 }
 
-// serviceID is the service that a key belongs to.
+// serviceID is the service that an object belongs to.
 func serviceID(o state.Object) state.ServiceID {
 	switch o := o.(type) {
 	case state.Service:

@@ -180,7 +180,7 @@ func wholeSeconds(d time.Duration) time.Duration {
 	return (d + time.Second - 1).Truncate(time.Second)
 }
 
-// vrrp is what peers must agree on about an instance: if they do not, each of
+// agreement is what peers must agree on about an instance: if they do not, each of
 // them takes itself for the master.
 func agreement(i keepalived.Instance) string {
 	var b strings.Builder
