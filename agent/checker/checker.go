@@ -48,7 +48,7 @@ type Parts struct {
 	// Table reads the virtual services of the live IPVS table.
 	Table func() ([]state.ServiceID, error)
 	Root  string        // of the file tree; "" is /
-	Wait  time.Duration // how long a reload may take to show; 0: half a minute
+	Wait  time.Duration // how long a reload may take to show; 0: a minute and a half
 }
 
 // How long a program may take to test a configuration; ldirectord is a large
@@ -56,7 +56,7 @@ type Parts struct {
 const testTime = 60 * time.Second
 
 const (
-	mostWait  = 30 * time.Second
+	mostWait  = 90 * time.Second // ldirectord takes its time to start on a slow host
 	waitPause = 20 * time.Millisecond
 )
 
