@@ -33,10 +33,7 @@ func (r *run) drain(ctx context.Context, host string, changes []planner.Change) 
 		}
 		waited := time.Since(start)
 		left = slices.DeleteFunc(left, func(c planner.Change) bool {
-			n := 0
-			for _, d := range c.Waiting() {
-				n += open[d.Key().ID]
-			}
+			n := open[c.ID]
 			r.observer.Draining(c, n)
 			if quiet[c.ID]++; n > 0 {
 				quiet[c.ID] = 0
@@ -55,16 +52,14 @@ func (r *run) drain(ctx context.Context, host string, changes []planner.Change) 
 	return nil
 }
 
-// connections are the open connections of the changes' destinations, by key.
+// connections are the open connections that the changes wait for, by id.
 func (r *run) connections(ctx context.Context, host string, changes []planner.Change) (map[string]int, error) {
 	var services []state.ServiceID
 	for _, c := range changes {
-		service, err := drained(c)
-		if err != nil {
-			return nil, err
-		}
-		if !slices.Contains(services, service) {
-			services = append(services, service)
+		for _, service := range drained(c) {
+			if !slices.Contains(services, service) {
+				services = append(services, service)
+			}
 		}
 	}
 	counts, err := r.hosts[host].Connections(context.WithoutCancel(ctx), services)
@@ -74,34 +69,41 @@ func (r *run) connections(ctx context.Context, host string, changes []planner.Ch
 	out := map[string]int{}
 	for _, change := range changes {
 		for _, c := range counts {
-			if concerns(change, c.Destination) {
-				service, _ := drained(change)
-				out[change.Key().ID] += c.Open(service.Protocol)
+			if service, ok := concerns(change, c.Destination); ok {
+				out[change.ID] += c.Open(service.Protocol)
 			}
 		}
 	}
 	return out, nil
 }
 
-// drained is the service whose connections a change waits for.
-func drained(c planner.Change) (state.ServiceID, error) {
-	switch o := c.After.(type) {
-	case state.Destination:
-		return o.Service, nil
-	case state.Masquerade:
-		return planner.MasqueradedService(o), nil
+// drained are the services whose connections a change waits for.
+func drained(c planner.Change) []state.ServiceID {
+	if m, ok := c.After.(state.Masquerade); ok {
+		return []state.ServiceID{planner.MasqueradedService(m)}
 	}
-	return state.ServiceID{}, fmt.Errorf("%s has no connections", c.Key())
+	var out []state.ServiceID
+	for _, d := range c.Waiting() {
+		out = append(out, d.Service)
+	}
+	return out
 }
 
-// concerns tells whether a change waits for the connections of a destination: of
-// a masquerade they are those of every port of its real server.
-func concerns(c planner.Change, destination string) bool {
+// concerns tells whether a change waits for the connections of a destination, and
+// of which service that is: of a masquerade they are those of every port of its
+// real server.
+func concerns(c planner.Change, destination string) (state.ServiceID, bool) {
 	m, ok := c.After.(state.Masquerade)
 	if !ok {
-		return destination == c.Key().ID
+		for _, d := range c.Waiting() {
+			if destination == d.Key().ID {
+				return d.Service, true
+			}
+		}
+		return state.ServiceID{}, false
 	}
-	server, ok := strings.CutPrefix(destination, planner.MasqueradedService(m).String()+"/")
+	service := planner.MasqueradedService(m)
+	server, ok := strings.CutPrefix(destination, service.String()+"/")
 	at, err := netip.ParseAddrPort(server)
-	return ok && err == nil && at.Addr() == m.To
+	return service, ok && err == nil && at.Addr() == m.To
 }

@@ -251,3 +251,18 @@ func TestADrainedConfigurationWaitsForItsDestinations(t *testing.T) {
 		}
 	})
 }
+
+// A masquerade waits for the connections of every port of its real server.
+func TestAnIdleMasqueradeWaitsForItsServer(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := draining(time.Hour)
+		m := state.Masquerade{VIP: old.Service.Address, Protocol: "tcp", Port: 80, To: old.Address}
+		p.Changes[5].Before, p.Changes[5].After = m, m
+		j := &journal{left: []int{2, 1}}
+		run(t.Context(), p, j)
+		want := slices.Concat([]string{"dir:drain"}, slices.Repeat([]string{"look"}, 2+10), []string{"dir:old", "old:vip"})
+		if diff := cmp.Diff(want, j.calls[3:]); diff != "" {
+			t.Error(diff)
+		}
+	})
+}

@@ -63,7 +63,7 @@ func (b *builder) countConnections() {
 		if c.Drain == 0 {
 			continue
 		}
-		open, known := 0, true
+		open, known := 0, len(c.Waiting()) > 0
 		for _, d := range c.Waiting() {
 			n, ok := counts[c.Host+" "+d.Key().ID]
 			open, known = open+n.Open(d.Service.Protocol), known && ok

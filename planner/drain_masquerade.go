@@ -14,7 +14,7 @@ func (b *builder) masqueradeDrain(c Change) (Change, bool) {
 		return Change{}, false
 	}
 	service := MasqueradedService(m)
-	if b.hosts[c.Host][state.Key{Kind: state.KindService, ID: service.String()}] == nil || b.in.Destroy {
+	if b.hosts[c.Host].table(b.plan.Topology, state.Key{Kind: state.KindService, ID: service.String()}) == nil || b.in.Destroy {
 		return Change{}, false
 	}
 	idle := m
