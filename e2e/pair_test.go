@@ -69,6 +69,12 @@ virtual_service "db" {
     retry_delay = "1s"
   }
 }
+# A client that opens hundreds of connections uses its ports again.
+sysctl "reuse" {
+  for_each = local.directors
+  host     = each.value.host
+  settings = { "net.ipv4.vs.conn_reuse_mode" = 2 }
+}
 sysctl "arp" {
   for_each = local.databases
   host     = each.value
@@ -156,14 +162,24 @@ func (s *scene) holders(ip string, hosts ...string) []string {
 	return out
 }
 
-// until waits for a condition.
+// until waits for a condition of the pair.
 func (s *scene) until(what string, true func() bool) {
 	s.t.Helper()
+	s.untilOn("lvs01 lvs02", what, true)
+}
+
+// untilOn waits for a condition; the hosts show why it does not come.
+func (s *scene) untilOn(hosts, what string, true func() bool) {
+	s.t.Helper()
 	for end := time.Now().Add(time.Minute); !true(); time.Sleep(100 * time.Millisecond) {
-		if time.Now().After(end) {
-			s.t.Fatalf("not so after a minute: %s\n%s", what, s.on("lvs01", "ip -4 -o address; ipvsadm -Ln; cat /run/lvsform/*.log 2>/dev/null || true")+
-				s.on("lvs02", "ip -4 -o address; ipvsadm -Ln; cat /run/lvsform/*.log 2>/dev/null || true"))
+		if time.Now().Before(end) {
+			continue
 		}
+		var why strings.Builder
+		for h := range strings.FieldsSeq(hosts) {
+			fmt.Fprintf(&why, "%s:\n%s", h, s.on(h, "ip -4 -o address; ipvsadm -Ln; tail -n 40 /run/lvsform/*.log 2>/dev/null || true"))
+		}
+		s.t.Fatalf("not so after a minute: %s\n%s", what, &why)
 	}
 }
 
@@ -181,7 +197,7 @@ supervisor=$(cat /run/lvsform/keepalived.pid); children=$(cat /run/keepalived.pi
 kill -9 $supervisor $children
 `
 	for _, a := range addresses {
-		lines += "ip address del " + a + "/32 dev ens160\n"
+		lines += "ip address del " + a + "/32 dev ens160 2>/dev/null || true\n"
 	}
 	out := strings.TrimSpace(s.on(host, lines+"ipvsadm -C\nrm -f /run/*.pid"))
 	at, err := time.Parse("2006-01-02T15:04:05.999999", out)
