@@ -94,8 +94,8 @@ var want = map[string]map[string]state.Objects{
 		"rs2": markedServer("192.0.2.100"),
 	},
 	"dr-keepalived-mysql": {
-		"lvs01": checked("keepalived", "dr-keepalived-mysql"),
-		"lvs02": checked("keepalived", "dr-keepalived-mysql"),
+		"lvs01": append(checked("keepalived", "dr-keepalived-mysql"), synced("ens160", 51)...),
+		"lvs02": append(checked("keepalived", "dr-keepalived-mysql"), synced("ens160", 51)...),
 		"db01":  onLabel("lo:1", drServer("192.168.113.100")),
 		"db02":  onLabel("lo:1", drServer("192.168.113.100")),
 	},
@@ -119,6 +119,14 @@ var want = map[string]map[string]state.Objects{
 
 // web is the service of the example fwmark-two-ports.
 var web = state.ServiceID{FWMark: 80443, Family: "ipv4"}
+
+// synced are the two daemons of a director that tells its peers of connections.
+func synced(device string, id int) state.Objects {
+	all := state.Sync{Interface: device, ID: id, Group: netip.MustParseAddr("224.0.0.81"), Port: 8848, TTL: 1}
+	backup, master := all, all
+	backup.Role, master.Role = "backup", "master"
+	return state.Objects{backup, master}
+}
 
 // director has an IPVS service on port 80 of the VIP; servers are "ADDRESS WEIGHT".
 func director(vip, scheduler, forward string, servers ...string) state.Objects {

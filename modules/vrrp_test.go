@@ -42,9 +42,11 @@ func TestModulesFloat(t *testing.T) {
 		"tun, and the master does not come back": {"tun", `vip = "192.0.2.99"
   ports = [80, 443]
   vrrp  = { virtual_router_id = 51, priorities = { dir1 = 90, dir2 = 100 }, preempt = false, advert_interval = "2s" }` + pair, []string{
+			`dir1 ipvs.connections["dir1"]: backup eth0 51, master eth0 51`,
 			`dir1 virtual_service.port["dir1:443"]: 192.0.2.99:443`,
 			`dir1 virtual_service.port["dir1:80"]: 192.0.2.99:80`,
 			`dir1 vrrp_instance.vip["dir1"]: eth0 51 priority 90 BACKUP every 2s stays [192.0.2.99/32 eth0:0]`,
+			`dir2 ipvs.connections["dir2"]: backup eth0 51, master eth0 51`,
 			`dir2 virtual_service.port["dir2:443"]: 192.0.2.99:443`,
 			`dir2 virtual_service.port["dir2:80"]: 192.0.2.99:80`,
 			`dir2 vrrp_instance.vip["dir2"]: eth0 51 priority 100 BACKUP every 2s stays [192.0.2.99/32 eth0:vip]`,
@@ -55,10 +57,12 @@ func TestModulesFloat(t *testing.T) {
   checker = "ldirectord"
   health_check = { type = "http", path = "/health" }
   vrrp    = { virtual_router_id = 51, priorities = { dir1 = 100, dir2 = 90 }, gateway_router_id = 52, password = sensitive("2222") }` + pair, []string{
+			`dir1 ipvs.connections["dir1"]: backup eth0 51, master eth0 51`,
 			`dir1 sysctl.forwarding["dir1"]: map[net.ipv4.ip_forward:1]`,
 			`dir1 virtual_service.port["dir1:80"]: 192.0.2.99:80 ldirectord http every 0s`,
 			`dir1 vrrp_instance.gateway["dir1"]: eth1 52 priority 100 MASTER every 1s password 2222 with vrid-51 [10.0.0.254/32 ]`,
 			`dir1 vrrp_instance.vip["dir1"]: eth0 51 priority 100 MASTER every 1s password 2222 with vrid-51 [192.0.2.99/32 eth0:0]`,
+			`dir2 ipvs.connections["dir2"]: backup eth0 51, master eth0 51`,
 			`dir2 sysctl.forwarding["dir2"]: map[net.ipv4.ip_forward:1]`,
 			`dir2 virtual_service.port["dir2:80"]: 192.0.2.99:80 ldirectord http every 0s`,
 			`dir2 vrrp_instance.gateway["dir2"]: eth1 52 priority 90 BACKUP every 1s password 2222 with vrid-51 [10.0.0.254/32 ]`,
@@ -69,9 +73,11 @@ func TestModulesFloat(t *testing.T) {
   port    = 80
   gateway = "10.0.0.254"
   vrrp    = { virtual_router_id = 51, priorities = { dir1 = 100, dir2 = 90 } }` + strings.ReplaceAll(pair, `, interfaces = ["eth0", "eth1"]`, ""), []string{
+			`dir1 ipvs.connections["dir1"]: backup eth0 51, master eth0 51`,
 			`dir1 sysctl.forwarding["dir1"]: map[net.ipv4.ip_forward:1]`,
 			`dir1 virtual_service.port["dir1:80"]: 10.0.0.99:80`,
 			`dir1 vrrp_instance.vip["dir1"]: eth0 51 priority 100 MASTER every 1s [10.0.0.99/32 eth0:0] and [10.0.0.254/32 ]`,
+			`dir2 ipvs.connections["dir2"]: backup eth0 51, master eth0 51`,
 			`dir2 sysctl.forwarding["dir2"]: map[net.ipv4.ip_forward:1]`,
 			`dir2 virtual_service.port["dir2:80"]: 10.0.0.99:80`,
 			`dir2 vrrp_instance.vip["dir2"]: eth0 51 priority 90 BACKUP every 1s [10.0.0.99/32 eth0:vip] and [10.0.0.254/32 ]`,
@@ -104,8 +110,12 @@ func TestModulesFloat(t *testing.T) {
   preempt_delay     = "5s"
   unicast           = true
   sync_group        = "both"
-  directors         = { dir1 = { host = host.dir1, device = "eth0", router_id = "one" }, dir2 = { host = host.dir2, device = "eth0" } }`, []string{
+  connection_sync   = true
+  sync_id           = 9
+  directors         = { dir1 = { host = host.dir1, device = "eth0", router_id = "one", sync = "eth1" }, dir2 = { host = host.dir2, device = "eth0" } }`, []string{
+			`dir1 ipvs.connections["dir1"]: backup eth1 9, master eth1 9`,
 			`dir1 vrrp_instance.pair["dir1"]: eth0 7 priority 200 BACKUP every 1s password secret peers [10.0.0.20] with both [10.0.0.99/32 eth0:0] and [10.1.0.99/24 ] on eth1 and [2001:db8::99/128 ]`,
+			`dir2 ipvs.connections["dir2"]: backup eth0 9, master eth0 9`,
 			`dir2 vrrp_instance.pair["dir2"]: eth0 7 priority 100 BACKUP every 1s password secret peers [10.0.0.10] with both [10.0.0.99/32 eth0:0] and [10.1.0.99/24 ] and [2001:db8::99/128 ]`,
 		}},
 	} {
@@ -154,6 +164,12 @@ func describeBody(r *topology.Resource) string {
 			text += fmt.Sprintf(" quiescent %t", *b.Quiescent)
 		}
 		return strings.TrimSpace(text)
+	case *topology.IPVS:
+		var text []string
+		for _, s := range b.Sync {
+			text = append(text, fmt.Sprintf("%s %s %d", s.Role, s.Interface, s.ID))
+		}
+		return strings.Join(text, ", ")
 	case *topology.Masquerade:
 		return fmt.Sprintf("%s %d", b.VIP, b.Port)
 	case *topology.Sysctl:
@@ -231,5 +247,44 @@ func TestModulesRefusePairs(t *testing.T) {
 				t.Errorf("findings %+v, want %q", diags, tc.want)
 			}
 		})
+	}
+}
+
+// Where the daemons cannot help, or the kernel refuses them, there are none
+// unless somebody asks.
+func TestDirectorsTellEachOtherOfConnections(t *testing.T) {
+	v4 := pair
+	mixed := strings.ReplaceAll(pair, "host.rs1", "host.rs6")
+	alone := strings.ReplaceAll(strings.ReplaceAll(pair, "dir2 =", "# dir2 ="), "dir2 = 90", "")
+	for name, tc := range map[string]struct {
+		source, directors, more string
+		want                    int
+	}{
+		"dr":                   {"dr", v4, "", 2},
+		"told not to":          {"dr", v4, ", connection_sync = false", 0},
+		"fullnat":              {"fullnat", v4, "", 0},
+		"fullnat, but told to": {"fullnat", v4, ", connection_sync = true", 2},
+		"unicast":              {"dr", v4, ", unicast = true", 0},
+		"unicast, but told to": {"dr", v4, ", unicast = true, connection_sync = true", 2},
+		"two families":         {"tun", mixed, "", 0},
+		"one director":         {"dr", alone, "", 0},
+	} {
+		priorities := "dir1 = 100, dir2 = 90"
+		if tc.directors == alone {
+			priorities = "dir1 = 100"
+		}
+		topo, diags := loadModule(t, tc.source, fmt.Sprintf("vip = \"10.0.0.99\"\n  port = 80\n  vrrp = { virtual_router_id = 51, priorities = { %s }%s }%s", priorities, tc.more, tc.directors))
+		if len(diags) > 0 {
+			t.Fatalf("%s: %+v", name, diags)
+		}
+		have := 0
+		for _, r := range topo.Resources {
+			if b, ok := r.Body.(*topology.IPVS); ok && len(b.Sync) == 2 {
+				have++
+			}
+		}
+		if have != tc.want {
+			t.Errorf("%s: %d directors tell, want %d", name, have, tc.want)
+		}
 	}
 }

@@ -1,5 +1,6 @@
 # Two directors for two databases: keepalived moves the VIP to the living director
-# by VRRP, and takes a database that does not answer out of the table.
+# by VRRP, and takes a database that does not answer out of the table. The directors
+# tell each other of open connections, so that these survive when the VIP moves.
 #
 #   client ── 192.168.113.0/24 ──┬── lvs01  .149   master, priority 100 ─┐ VIP .100
 #                                ├── lvs02  .148   backup, priority 90  ─┘ on one of them

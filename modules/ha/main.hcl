@@ -53,3 +53,20 @@ vrrp_instance "pair" {
     }
   }
 }
+
+# Only with `connection_sync`: what the director with the addresses knows of
+# connections, the others know too. Each tells and hears, for the roles may change
+# at any moment.
+ipvs "connections" {
+  for_each = { for name, director in var.directors : name => director if var.connection_sync }
+  host     = each.value.host
+
+  sync "master" {
+    interface = coalesce(each.value.sync, each.value.device)
+    id        = coalesce(var.sync_id, var.virtual_router_id)
+  }
+  sync "backup" {
+    interface = coalesce(each.value.sync, each.value.device)
+    id        = coalesce(var.sync_id, var.virtual_router_id)
+  }
+}

@@ -18,8 +18,9 @@ variable "directors" {
     host      = object({ name = string, address = string })
     device    = string
     router_id = optional(string)
+    sync      = optional(string)
   }))
-  description = "The hosts by name: the device that carries advertisements and addresses, and router_id, the host's name in keepalived's log (default: its own)."
+  description = "The hosts by name: the device that carries advertisements and addresses, and router_id, the host's name in keepalived's log (default: its own), and sync, the device over which they tell each other of connections (default: device)."
 
   validation {
     condition     = length(var.directors) > 0
@@ -104,4 +105,16 @@ variable "sync_group" {
   type        = string
   default     = null
   description = "Groups of one name on a host move together. null: this one moves alone."
+}
+
+variable "connection_sync" {
+  type        = bool
+  default     = false
+  description = "Whether open connections of virtual services behind the addresses survive a failover: every director tells the others of its connections, and hears of theirs (multicast to 224.0.0.81, UDP port 8848). For services that are written without a mode's module, which does this by itself."
+}
+
+variable "sync_id" {
+  type        = number
+  default     = null
+  description = "The number from 1 to 255 under which they do: the same for all modules on these directors. null: virtual_router_id."
 }

@@ -26,6 +26,9 @@ locals {
   checker   = var.checker != null ? var.checker : var.health_check != null ? "keepalived" : "none"
   quiescent = var.quiescent != null ? var.quiescent : local.checker == "ldirectord"
 
+  # Told by multicast, in a form that has one address family for a connection.
+  synced = local.pair && try(coalesce(var.vrrp.connection_sync, !var.vrrp.unicast && length(var.directors) > 1 && alltrue([for server in values(var.real_servers) : strcontains(coalesce(server.address, server.host.address), ":") == local.ipv6])), false)
+
   forwarding     = local.ipv6 ? "net.ipv6.conf.all.forwarding" : "net.ipv4.ip_forward"
   ip_forward     = var.ip_forward != null ? var.ip_forward : true
   send_redirects = var.send_redirects != null ? var.send_redirects : false
@@ -218,6 +221,23 @@ vrrp_instance "gateway" {
   }
 
   virtual_address "gateway" { ip = "${local.gateway}/${local.prefix}" }
+}
+
+# Only with `vrrp` and its `connection_sync`: what the director with the VIP knows
+# of connections, the others know too, so that these go on when one of them takes
+# the VIP. Each tells and hears, for the roles may change at any moment.
+ipvs "connections" {
+  for_each = { for name, director in var.directors : name => director if local.synced }
+  host     = each.value.host
+
+  sync "master" {
+    interface = coalesce(each.value.sync, each.value.device)
+    id        = coalesce(var.vrrp.sync_id, var.vrrp.virtual_router_id)
+  }
+  sync "backup" {
+    interface = coalesce(each.value.sync, each.value.device)
+    id        = coalesce(var.vrrp.sync_id, var.vrrp.virtual_router_id)
+  }
 }
 
 # Only with `host_route`.

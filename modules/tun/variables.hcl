@@ -136,8 +136,9 @@ variable "directors" {
     label      = optional(string)
     interfaces = optional(list(string))
     inside     = optional(string)
+    sync       = optional(string)
   }))
-  description = "The director, or with vrrp the directors, by name: its host, the device that carries the VIP, the label of the VIP there (IPv4; default DEVICE:0, or DEVICE where that would be too long), the interfaces that send_redirects is about (default: device alone), and for nat with vrrp the inside device, which carries gateway (default: the one of interfaces that is not device, or else device)."
+  description = "The director, or with vrrp the directors, by name: its host, the device that carries the VIP, the label of the VIP there (IPv4; default DEVICE:0, or DEVICE where that would be too long), the interfaces that send_redirects is about (default: device alone), and for nat with vrrp the inside device, which carries gateway (default: the one of interfaces that is not device, or else device); sync is the device over which directors tell each other of connections (default: device)."
 
   validation {
     condition     = length(var.directors) == 1 || var.vrrp != null && length(var.directors) > 1
@@ -261,9 +262,11 @@ variable "vrrp" {
     track_interfaces  = optional(list(string), [])
     gateway_router_id = optional(number)
     sync_group        = optional(string)
+    connection_sync   = optional(bool)
+    sync_id           = optional(number)
   })
   default     = null
-  description = "Several directors, of which one holds the VIP: keepalived's VRRP moves it. virtual_router_id is a number from 1 to 255 that nobody else on the network uses; priorities one for each director by name, the highest is the master's; password at most 8 characters (VRRP version 2; sensitive); preempt = false leaves the VIP where it is when the master returns; unicast speaks to the other directors alone; gateway_router_id (nat) is the id on the inside network, by default the same; sync_group (nat) names the group in which the two are one. null: one director, which always holds the VIP."
+  description = "Several directors, of which one holds the VIP: keepalived's VRRP moves it. virtual_router_id is a number from 1 to 255 that nobody else on the network uses; priorities one for each director by name, the highest is the master's; password at most 8 characters (VRRP version 2; sensitive); preempt = false leaves the VIP where it is when the master returns; unicast speaks to the other directors alone; gateway_router_id (nat) is the id on the inside network, by default the same; sync_group (nat) names the group in which the two are one; connection_sync lets open connections survive a failover: every director tells the others of its connections, and hears of theirs (multicast to 224.0.0.81, UDP port 8848; null: on, but for fullnat, which keeps a part of a connection where nobody is told of it, for unicast, and where address families are mixed); sync_id is the number from 1 to 255 under which they do (null: virtual_router_id), and modules on the same directors need the same one. null: one director, which always holds the VIP."
 
   validation {
     condition     = var.vrrp == null || try(join(",", sort(keys(var.vrrp.priorities))) == join(",", sort(keys(var.directors))), false)
