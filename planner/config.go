@@ -56,7 +56,7 @@ func (d *declarer) checked(r *topology.Resource, b *topology.VirtualService, s s
 	}
 	v, err := keepalivedService(b, s, destinations)
 	if b.Checker == programLdirectord {
-		c.checkEvery(b.HealthCheck)
+		c.checks(b.HealthCheck)
 		v, err = ldirectordService(b, s, destinations)
 	}
 	if err != nil {
@@ -119,13 +119,16 @@ func (d *declarer) unrendered(c *configured, err error) {
 	d.refused(c.resources[0], err)
 }
 
-// imply wants the program's package, and the program to run now and after a
-// boot, where nothing else is declared of them.
+// imply wants the packages that the program needs, and the program to run now and
+// after a boot, where nothing else is declared of them.
 func (d *declarer) imply(at part, config *want) {
 	host := d.hosts[at.host]
-	pkg := state.Package{Name: at.program}
 	unit := state.Unit{Name: at.program, Running: state.Some(true), Enabled: state.Some(true)}
-	for _, o := range []state.Object{pkg, unit} {
+	objects := []state.Object{unit}
+	for _, name := range config.config.packages() {
+		objects = append(objects, state.Package{Name: name})
+	}
+	for _, o := range objects {
 		w := &want{object: o, resources: config.resources, addresses: config.addresses}
 		have := host[o.Key()]
 		if have == nil {

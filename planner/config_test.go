@@ -387,3 +387,29 @@ func TestWhatPeersAgreeOn(t *testing.T) {
 		settle(t, top, live)
 	}
 }
+
+// ldirectord gives a dead server its weight back at every reload unless it is told
+// not to, and ends at its first HTTP check of an IPv6 server without a package.
+func TestWhatLdirectordNeeds(t *testing.T) {
+	six := func(b *topology.VirtualService) {
+		b.Family, b.Address = "ipv6", netip.MustParseAddr("2001:db8::80")
+		b.RealServers = []topology.RealServer{{Name: "rs1", Host: "rs1", Address: netip.MustParseAddr("2001:db8::11"), Port: 80, Weight: 1, Forward: "dr"}}
+	}
+	for name, tc := range map[string]struct {
+		change func(*topology.VirtualService)
+		want   bool
+	}{
+		"HTTP with IPv4": {func(b *topology.VirtualService) { b.HealthCheck = &topology.HealthCheck{Type: "http"} }, false},
+		"TCP with IPv6":  {six, false},
+		"HTTP with IPv6": {func(b *topology.VirtualService) { six(b); b.HealthCheck = &topology.HealthCheck{Type: "http"} }, true},
+	} {
+		top := onBoth(webHA("rs1"), "virtual_service.web", func(b *topology.VirtualService) { b.Checker = "ldirectord"; tc.change(b) })
+		live := settle(t, top, bareAll(top))["dir1"].Objects.ByKey()
+		if live[state.Package{Name: "libnet-inet6glue-perl"}.Key()] != nil != tc.want {
+			t.Errorf("%s: the package is wanted: %v", name, !tc.want)
+		}
+		if c, _ := live[state.Config{Program: "ldirectord", Topology: "web"}.Key()].(state.Config); !strings.Contains(c.Text, "\nreaddquiescent = yes\n") {
+			t.Errorf("%s:\n%s", name, c.Text)
+		}
+	}
+}

@@ -3,6 +3,7 @@ package planner
 import (
 	"cmp"
 	"fmt"
+	"slices"
 
 	"github.com/lvsform/lvsform/formats/ldirectord"
 	"github.com/lvsform/lvsform/state"
@@ -136,8 +137,25 @@ func ldirectordCheck(v *ldirectord.Virtual, h *topology.HealthCheck) error {
 	return nil
 }
 
-// checkEvery takes the shortest interval: ldirectord has one for all.
-func (s *settings) checkEvery(h *topology.HealthCheck) {
+// packages are those that the program needs: its own and, where ldirectord asks
+// IPv6 servers by HTTP, one without which it ends at the first question.
+func (s settings) packages() []string {
+	out := []string{s.program}
+	if slices.ContainsFunc(s.services, func(v served) bool {
+		return (v.ldirectord.Service == "http" || v.ldirectord.Service == "https") &&
+			slices.ContainsFunc(v.servers, func(r server) bool { return r.ldirectord.Address.Is6() })
+	}) {
+		out = append(out, "libnet-inet6glue-perl")
+	}
+	return out
+}
+
+// checks are what ldirectord has one of for all services. The interval is the
+// shortest. A server that has the weight 0 when ldirectord begins, or reads its
+// file again, keeps that until its first check: ldirectord would else give it its
+// weight, dead or not.
+func (s *settings) checks(h *topology.HealthCheck) {
+	s.global.ReaddQuiescent = state.Some(true)
 	if h == nil || h.Type == "on" || h.Type == "off" {
 		return
 	}

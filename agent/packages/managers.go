@@ -29,6 +29,23 @@ type manager struct {
 	unknown []string
 	// busy is how it says that another program holds its lock.
 	busy []string
+	// aliases are other names for packages that lvsform asks for by Debian's.
+	aliases map[string]string
+}
+
+func (m manager) name(name string) string {
+	if own := m.aliases[name]; own != "" {
+		return own
+	}
+	return name
+}
+
+func (m manager) names(names []string) []string {
+	out := make([]string, len(names))
+	for i, name := range names {
+		out[i] = m.name(name)
+	}
+	return out
 }
 
 func (m manager) locked(out command.Output) bool {
@@ -104,6 +121,7 @@ func rpm() manager {
 		missed: func(o command.Output) bool {
 			return strings.Contains(o.Stdout, " is not installed") && strings.TrimSpace(o.Stderr) == ""
 		},
+		aliases: map[string]string{"libnet-inet6glue-perl": "perl-Net-INET6Glue"},
 	}
 }
 

@@ -64,7 +64,7 @@ func (p Packages) Read(names []string) ([]state.Object, error) {
 }
 
 func (p Packages) read(m manager, names []string) ([]state.Object, error) {
-	c := command.Command{Path: p.System.Find(m.query), Args: slices.Concat(m.queryArgs, names), Timeout: readTime}
+	c := command.Command{Path: p.System.Find(m.query), Args: slices.Concat(m.queryArgs, m.names(names)), Timeout: readTime}
 	out, err := p.System.Run(c)
 	if err != nil {
 		return nil, fmt.Errorf("read the installed packages: %w", err)
@@ -72,7 +72,7 @@ func (p Packages) read(m manager, names []string) ([]state.Object, error) {
 	there := m.installed(out.Stdout)
 	var objects []state.Object
 	for _, name := range names {
-		if there[name] {
+		if there[m.name(name)] {
 			objects = append(objects, state.Package{Name: name})
 		}
 	}
@@ -118,10 +118,10 @@ func (p Packages) install(names []string) (bad string, err error) {
 	if err != nil {
 		return names[0], fmt.Errorf("package %s: %w", strings.Join(names, ", "), err)
 	}
-	out, err := p.patient(m, slices.Concat(m.installArgs, names))
+	out, err := p.patient(m, slices.Concat(m.installArgs, m.names(names)))
 	if err == nil && out.Code != 0 && m.refreshArgs != nil && m.stale(out) {
 		if _, err = p.patient(m, m.refreshArgs); err == nil {
-			out, err = p.patient(m, slices.Concat(m.installArgs, names))
+			out, err = p.patient(m, slices.Concat(m.installArgs, m.names(names)))
 		}
 	}
 	switch {
@@ -154,7 +154,7 @@ func (p Packages) blame(m manager, names []string, out command.Output) (bad stri
 	}
 	for _, name := range names {
 		for _, words := range m.unknown {
-			if strings.Contains(out.Stdout+"\n"+out.Stderr, fmt.Sprintf(words, name)) {
+			if strings.Contains(out.Stdout+"\n"+out.Stderr, fmt.Sprintf(words, m.name(name))) {
 				return name, fmt.Errorf("package %s: %s knows none of that name: check the spelling and the host's package sources (%s)",
 					name, m.program, out.Said())
 			}

@@ -180,6 +180,19 @@ func TestInstallsWhatIsMissing(t *testing.T) {
 	}
 }
 
+func TestAPackageOfAnotherNameElsewhere(t *testing.T) {
+	const name, own = "libnet-inet6glue-perl", "perl-Net-INET6Glue"
+	r := &commandtest.Recording{Programs: []string{"dnf", "rpm"}, Outputs: map[string][]command.Output{
+		rpmQuery + own: {{Stdout: "package " + own + " is not installed\n", Code: 1}, {Stdout: own + "\n"}}, "dnf install --assumeyes --quiet " + own: {{}}}}
+	if done, err := host(t, rocky, r).Apply(create(name)); err != nil || done != 1 {
+		t.Errorf("%d done, %v", done, err)
+	}
+	r = &commandtest.Recording{Programs: []string{"dnf", "rpm"}, Outputs: map[string][]command.Output{rpmQuery + own: {{Stdout: own + "\n"}}}}
+	if have, err := host(t, rocky, r).Read([]string{name}); err != nil || !slices.Equal(have, []state.Object{state.Package{Name: name}}) {
+		t.Errorf("%v, %v", have, err)
+	}
+}
+
 func TestExplainsWhatCannotBeInstalled(t *testing.T) {
 	hung := fmt.Errorf("apt-get: %w", command.ErrTimeout)
 	for name, tc := range map[string]struct {
