@@ -99,6 +99,9 @@ func (r *run) applyBatch(from, to int) (failed int, err error) {
 	if len(changes) == 0 {
 		return -1, nil
 	}
+	if err := r.takeUp(changes); err != nil {
+		return index[0], err
+	}
 	done, err := r.Kernel.Apply(changes)
 	if err != nil {
 		done = min(done, len(changes)-1)

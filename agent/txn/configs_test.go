@@ -28,12 +28,16 @@ func withKeepalived(objects ...state.Object) *agenttest.Kernel {
 type diary struct {
 	*agenttest.Kernel
 	did   []string
-	gives state.Object // what the program takes away when it reads its configuration
+	gives state.Object // what the program that runs sets up with its old configuration, and takes away with another
 }
 
 func (k *diary) Apply(changes []state.Change) (int, error) {
-	if _, ok := changes[0].After.(state.Config); ok && k.gives != nil {
-		if _, err := k.Kernel.Apply([]state.Change{{Before: k.gives}}); err != nil {
+	if c, ok := changes[0].After.(state.Config); ok && k.gives != nil {
+		change := state.Change{Before: k.gives}
+		if c.Text == "old\n" {
+			change = state.Change{After: k.gives}
+		}
+		if _, err := k.Kernel.Apply([]state.Change{change}); err != nil {
 			return 0, err
 		}
 	}
@@ -99,6 +103,34 @@ func TestWhatAProgramGetsBackIsItsOwn(t *testing.T) {
 	want := []string{"hold tcp/192.0.2.100:80", "make config keepalived/web", "make ipvs_service tcp/192.0.2.100:80", "release",
 		"hold tcp/192.0.2.100:80", "delete ipvs_service tcp/192.0.2.100:80", "make config keepalived/web", "release"}
 	if diff := cmp.Diff(want, k.did); diff != "" {
+		t.Error(diff)
+	}
+}
+
+// A program that does not run takes nothing away, and nobody makes it again for
+// the program when all is taken back.
+func TestWhatAProgramHasLeftBehindIsTakenUp(t *testing.T) {
+	own, up := httpService(), server
+	up.Service = own.ServiceID
+	was, down, fallback := own, up, up
+	was.Scheduler, down.Weight, fallback.Address = "wlc", 0, netip.MustParseAddr("127.0.0.1")
+	k := &diary{Kernel: withKeepalived(config("old\n"), state.Module{Name: "ip_vs"}, state.Module{Name: "ip_vs_rr"},
+		state.Module{Name: "ip_vs_wlc"}, was, down, fallback)}
+	before := k.Objects()
+	gives := step(config("old\n"), config("new\n"))
+	gives.Gives = []state.ServiceID{own.ServiceID}
+	steps := []wire.Step{gives, step(nil, own), step(nil, up)}
+	if _, err := run(t, k, begin(append(steps, fails)...)); code(err) != wire.ErrorRolledBack {
+		t.Fatal(err)
+	}
+	if diff := diffOf(before, k.Objects()); diff != "" {
+		t.Errorf("taken back: %s", diff)
+	}
+	if _, err := run(t, k, begin(steps...)); err != nil {
+		t.Fatal(err)
+	}
+	live := state.Objects(k.Objects()).ByKey()
+	if diff := diffOf([]state.Object{own, up, nil}, []state.Object{live[own.Key()], live[up.Key()], live[fallback.Key()]}); diff != "" {
 		t.Error(diff)
 	}
 }

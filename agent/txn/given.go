@@ -21,6 +21,45 @@ func serviceOf(o state.Object) state.ServiceID {
 // is live of it before that is the program's.
 func (r *run) isGiven(o state.Object) bool { return slices.Contains(r.given, serviceOf(o)) }
 
+// takeUp prepares the making of services that a program has given up and not
+// taken away, for it does not run: what is live of them is changed into what is
+// made, which costs no connection, and what nobody makes goes.
+func (r *run) takeUp(changes []state.Change) error {
+	taken, made := map[state.ServiceID]bool{}, map[state.Key]bool{}
+	for _, c := range changes {
+		if c.Before != nil || !r.isGiven(c.After) {
+			continue
+		}
+		made[c.Key()] = true
+		if s, ok := c.After.(state.Service); ok {
+			taken[s.ServiceID] = true
+		}
+	}
+	if len(taken) == 0 {
+		return nil
+	}
+	host, err := r.Kernel.Read(Query{IPVS: true})
+	if err != nil {
+		return err
+	}
+	live := host.Objects.ByKey()
+	for i, c := range changes {
+		if made[c.Key()] && c.Before == nil {
+			changes[i].Before = live[c.Key()]
+		}
+	}
+	var left []state.Change
+	for _, o := range host.Objects {
+		if d, ok := o.(state.Destination); ok && taken[d.Service] && !made[d.Key()] {
+			left = append(left, state.Change{Before: d})
+		}
+	}
+	if len(left) > 0 {
+		_, err = r.Kernel.Apply(left)
+	}
+	return err
+}
+
 // configsBack tells whether all configurations are as they were: the services
 // that they have given are their programs' again, which nobody else may touch.
 // Before that what this transaction has made of them goes, for a program keeps

@@ -75,13 +75,17 @@ func (r *run) toRestore() ([]state.Change, error) {
 	}
 	wanted := make(map[state.Key]bool)
 	var want, have state.Objects
-	back := r.configsBack(host.Objects.ByKey())
+	live := host.Objects.ByKey()
+	back := r.configsBack(live)
 	for _, o := range r.before {
 		key := o.Key()
-		if r.isGiven(o) {
+		// A program that runs has its service again with its configuration; what
+		// another has left behind is as it was only when it is made.
+		orphan := r.isGiven(o) && back && live[state.Service{ServiceID: serviceOf(o)}.Key()] == nil
+		if r.isGiven(o) && !orphan {
 			continue
 		}
-		if _, touched := r.final[key]; touched || r.disturbed.reaches(o) {
+		if _, touched := r.final[key]; touched || orphan || r.disturbed.reaches(o) {
 			want, wanted[key] = append(want, o), true
 		}
 	}
@@ -97,10 +101,10 @@ func (r *run) toRestore() ([]state.Change, error) {
 			have = append(have, o)
 		}
 	}
-	live := have.ByKey()
+	had := have.ByKey()
 	changes := slices.DeleteFunc(state.Diff(have, want), func(c state.Change) bool {
 		if c.After == nil {
-			return stays(c.Before, live[c.Key()])
+			return stays(c.Before, had[c.Key()])
 		}
 		// A learned sysctl may have gone again with its link.
 		_, learned := r.learned[c.Key()]
