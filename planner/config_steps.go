@@ -88,6 +88,23 @@ func (b *builder) keepWhatGoes(t *transition) {
 	for _, r := range zeroes {
 		t.drained.putServer(r)
 	}
+	for _, r := range zeroes {
+		t.drained.bearZero(r.Service)
+	}
+}
+
+// bearZero lets a service bear that all its servers are drained. The fallback
+// comes then, and keepalived deletes the servers that are alive, with their
+// connections, but for those that it is to give the weight 0 instead.
+func (s *settings) bearZero(id state.ServiceID) {
+	v, ok := s.service(id)
+	if !ok || !v.hasFallback || v.weight() > 0 {
+		return
+	}
+	for i := range v.servers {
+		v.servers[i].keepalived.Quiescent = true
+	}
+	s.put(v)
 }
 
 // movesTo tells whether another owner is to keep a service from now on.

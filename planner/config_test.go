@@ -261,6 +261,49 @@ func TestWeightZeroUnderACheckerIsDrainedToo(t *testing.T) {
 	settle(t, top, live)
 }
 
+// keepalived deletes what is alive when the fallback comes, which must not end a
+// drain.
+func TestTheLastServerIsDrainedBesideAFallback(t *testing.T) {
+	fallback := func(weight int) *topology.Topology {
+		return onBoth(webHA("rs1"), "virtual_service.web", func(b *topology.VirtualService) {
+			b.Fallback = &topology.Fallback{Address: netip.MustParseAddr("127.0.0.1"), Port: 80, Forward: "dr"}
+			b.RealServers = slices.Clone(b.RealServers)
+			b.RealServers[0].Weight = weight
+		})
+	}
+	live := settle(t, fallback(1), bareAll(webHA("rs1")))
+	p := build(t, planner.Input{Topology: fallback(0), Live: live})
+	want := `0 directors, drain update dir1:drain config keepalived/web
+0 directors, drain update dir2:drain config keepalived/web
+1 directors, remove update dir1:config keepalived/web
+1 directors, remove update dir2:config keepalived/web
+`
+	if diff := cmp.Diff(want, configs(p)); diff != "" {
+		t.Error(diff)
+	}
+	if s := p.Changes[0].After.(state.Config).Text; !strings.Contains(s, "inhibit_on_failure") || !strings.Contains(s, "weight 0") {
+		t.Errorf("drained is:\n%s", s)
+	}
+	if s := text(settle(t, fallback(0), live), "dir1"); strings.Contains(s, "inhibit_on_failure") {
+		t.Errorf("at last it is:\n%s", s)
+	}
+}
+
+// keepalived refuses a quorum that its servers cannot reach.
+func TestTheQuorumIsThatOfTheServersThatCanBeRead(t *testing.T) {
+	top := onBoth(webHA("rs1", "rs2"), "virtual_service.web", func(b *topology.VirtualService) { b.Quorum = 3 })
+	live := bareAll(top)
+	delete(live, "rs2")
+	live = execute(t, planner.Build(planner.Input{Topology: top, Live: live, Errors: map[string]error{"rs2": errors.New("no route to host")}}), live)
+	if s := text(live, "dir1"); strings.Contains(s, "172.18.20.12 ") || !strings.Contains(s, "quorum 1\n") {
+		t.Error(s)
+	}
+	live["rs2"] = bare("172.18.20.12")
+	if s := text(settle(t, top, live), "dir1"); !strings.Contains(s, "quorum 3\n") {
+		t.Error(s)
+	}
+}
+
 func TestARealServerThatCannotBeReadIsLeftOutOfTheText(t *testing.T) {
 	top := webHA("rs1", "rs2")
 	live := bareAll(top)

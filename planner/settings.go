@@ -48,18 +48,26 @@ type server struct {
 // render is the text, in the form that the program reads.
 func (s settings) render() (string, error) {
 	if s.program == programLdirectord {
-		out := ldirectord.Config{Global: s.global}
-		for _, v := range s.services {
-			virtual := v.ldirectord
-			for _, r := range v.servers {
-				real := r.ldirectord
-				real.Weight = r.Weight
-				virtual.Reals = append(virtual.Reals, real)
-			}
-			out.Services = append(out.Services, virtual)
-		}
-		return out.Render()
+		return s.ldirectordConfig().Render()
 	}
+	return s.keepalivedConfig().Render()
+}
+
+func (s settings) ldirectordConfig() ldirectord.Config {
+	out := ldirectord.Config{Global: s.global}
+	for _, v := range s.services {
+		virtual := v.ldirectord
+		for _, r := range v.servers {
+			real := r.ldirectord
+			real.Weight = r.Weight
+			virtual.Reals = append(virtual.Reals, real)
+		}
+		out.Services = append(out.Services, virtual)
+	}
+	return out
+}
+
+func (s settings) keepalivedConfig() keepalived.Config {
 	out := s.vrrp
 	for _, v := range s.services {
 		virtual := v.keepalived
@@ -70,7 +78,7 @@ func (s settings) render() (string, error) {
 		}
 		out.Services = append(out.Services, virtual)
 	}
-	return out.Render()
+	return out
 }
 
 // empty tells whether the program would have nothing to do.
@@ -155,9 +163,22 @@ func (s *settings) leaveOut(d state.Destination) {
 	}
 	v := &s.services[i]
 	v.servers = slices.DeleteFunc(v.servers, func(o server) bool { return o.Address == d.Address && o.Port == d.Port })
-	if len(v.servers) == 0 && !v.hasFallback {
+	if len(v.servers) == 0 && (!v.hasFallback || s.program == programKeepalived) {
 		s.services = slices.Delete(s.services, i, i+1)
+		return
 	}
+	if q := v.keepalived.Quorum; q > 0 { // keepalived refuses one that is out of reach
+		v.keepalived.Quorum = max(1, min(q, v.weight()))
+	}
+}
+
+// weight is that of all servers together.
+func (v served) weight() int {
+	total := 0
+	for _, r := range v.servers {
+		total += r.Weight
+	}
+	return total
 }
 
 // withoutInstances leaves out VRRP instances, and those whose groups they belong
