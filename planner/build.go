@@ -158,6 +158,9 @@ type hostPlanner struct {
 	deleted map[state.Key][]string
 	// kept are the services that programs keep so far.
 	kept map[state.ServiceID]bool
+	// theirs are the services that programs keep for other topologies; nil: not
+	// yet known.
+	theirs map[state.ServiceID]bool
 }
 
 func (hp *hostPlanner) plan() {

@@ -24,6 +24,33 @@ func kept(live state.Objects) map[state.ServiceID]bool {
 	return out
 }
 
+// keptByOthers tells whether a program has the service of an object for another
+// topology, or for this one in words that lvsform does not understand: the
+// program brings its fallback, and takes it away, as it needs to.
+func (hp *hostPlanner) keptByOthers(id state.ServiceID) bool {
+	if hp.theirs == nil {
+		hp.theirs = map[state.ServiceID]bool{}
+		for _, e := range hp.ledger {
+			for _, c := range e.Claims {
+				s, _ := settingsOf(c.Value.Object)
+				for _, v := range s.services {
+					hp.theirs[v.ServiceID] = hp.theirs[v.ServiceID] || c.Topology != hp.b.plan.Topology
+				}
+			}
+		}
+	}
+	if hp.theirs[id] {
+		return true
+	}
+	for _, w := range hp.want.configs(hp.b.plan.Topology) {
+		live := hp.live[w.object.Key()]
+		if _, understood := settingsOf(live); live != nil && !understood && w.config.table[state.Service{ServiceID: id}.Key()] != nil {
+			return true
+		}
+	}
+	return false
+}
+
 // addresses are those of the services and of the instances.
 func (s settings) addresses() []netip.Addr {
 	var out []netip.Addr

@@ -2,6 +2,7 @@ package planner_test
 
 import (
 	"fmt"
+	"maps"
 	"net/netip"
 	"slices"
 	"strings"
@@ -116,4 +117,36 @@ func TestAnAddressThatBeginsToFloatStaysWithItsHost(t *testing.T) {
 		t.Error(diff)
 	}
 	settle(t, webHA("rs1"), live)
+}
+
+// What a checker has in the table is no extra, whoever has told it to, and whatever
+// has become of its text.
+func TestAnExclusiveTableLeavesWhatProgramsKeep(t *testing.T) {
+	top := webHA("rs1")
+	live := settle(t, top, bareAll(top))
+	id := state.ServiceID{Protocol: "tcp", Address: vip, Port: 80, Family: "ipv4"}
+	dir1 := live["dir1"]
+	dir1.Objects = append(slices.Clone(dir1.Objects), state.Service{ServiceID: id, Scheduler: "wlc", Netmask: 32},
+		state.Destination{Service: id, Address: netip.MustParseAddr("127.0.0.1"), Port: 80, Forward: "dr", Weight: 1}) // its fallback
+	live["dir1"] = dir1
+	exclusive := &topology.Resource{Path: "ipvs.dir1", Host: "dir1", Body: &topology.IPVS{Exclusive: true}}
+	other := &topology.Topology{Name: "mail", Hosts: top.Hosts, Resources: []*topology.Resource{exclusive}}
+	asked := maps.Clone(live) // of what others have configured, the ledger alone tells
+	dir1.Objects = slices.DeleteFunc(slices.Clone(dir1.Objects), func(o state.Object) bool { return o.Key().Kind == state.KindConfig })
+	asked["dir1"] = dir1
+	if p := build(t, planner.Input{Topology: other, Live: asked}); strings.Contains(lines(p), "delete") {
+		t.Errorf("another topology: %s", lines(p))
+	}
+	top.Resources = append(top.Resources, exclusive)
+	edited := mutate(live, "dir1", func(o state.Object) state.Object {
+		if c, ok := o.(state.Config); ok {
+			c.Text += "static_routes {\n}\n"
+			return c
+		}
+		return o
+	})
+	p := build(t, planner.Input{Topology: top, Live: edited})
+	if strings.Contains(lines(p), "delete") || !strings.Contains(lines(p), "update dir1:config keepalived/web") {
+		t.Errorf("an edited text: %s", lines(p))
+	}
 }

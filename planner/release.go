@@ -177,7 +177,8 @@ func (hp *hostPlanner) extraServices() {
 	}
 	for _, key := range slices.SortedFunc(maps.Keys(hp.live), state.Key.Compare) {
 		s, ok := hp.live[key].(state.Service)
-		if _, claimed := hp.ledger[key]; !ok || claimed || hp.want.table(hp.b.plan.Topology, key) != nil || hp.kept[s.ServiceID] {
+		if _, claimed := hp.ledger[key]; !ok || claimed || hp.want.table(hp.b.plan.Topology, key) != nil ||
+			hp.kept[s.ServiceID] || hp.keptByOthers(s.ServiceID) {
 			continue
 		}
 		hp.add(Change{Addresses: exclusive, Before: s, Action: Delete,
@@ -208,7 +209,8 @@ func (hp *hostPlanner) extraDestinations() {
 	var extras []state.Destination
 	for key, o := range hp.live {
 		d, ok := o.(state.Destination)
-		if _, claimed := hp.ledger[key]; !ok || claimed || hp.want.table(hp.b.plan.Topology, key) != nil || hp.kept[d.Service] {
+		if _, claimed := hp.ledger[key]; !ok || claimed || hp.want.table(hp.b.plan.Topology, key) != nil ||
+			hp.kept[d.Service] || hp.keptByOthers(d.Service) {
 			continue
 		}
 		extras = append(extras, d)
