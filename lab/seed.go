@@ -76,7 +76,7 @@ StandardError=inherit
 // theirs are what this machine's own administration has left: a host of the lab
 // starts without.
 var theirs = [...]string{
-	"etc/fstab", "etc/group", "etc/gshadow", "etc/hostname", "etc/hosts", "etc/init.d", "etc/keepalived", "etc/machine-id",
+	"etc/fstab", "etc/group", "etc/gshadow", "etc/ha.d", "etc/hostname", "etc/hosts", "etc/init.d", "etc/keepalived", "etc/machine-id",
 	"etc/modprobe.d", "etc/modules", "etc/modules-load.d", "etc/netplan", "etc/network", "etc/NetworkManager", "etc/nftables.conf",
 	"etc/nsswitch.conf", "etc/passwd", "etc/profile.d", "etc/resolv.conf", "etc/rc.local", "etc/shadow", "etc/ssh", "etc/sysctl.conf",
 	"etc/sysctl.d", "etc/systemd", "etc/tmpfiles.d", "etc/udev", "root", "usr/lib/systemd/system-generators",

@@ -3,6 +3,7 @@ package lab
 import (
 	"fmt"
 	"net/netip"
+	"slices"
 	"strings"
 	"testing"
 
@@ -46,6 +47,16 @@ func TestDirectoriesStandBeforeWhatLiesInThem(t *testing.T) {
 		"seed/etc/ssh 40755 ", "seed/etc/ssh/host_key 600 secret", "seed/root 40755 "}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("archive (-want +got):\n%s", diff)
+	}
+}
+
+// A machine of the lab is configured by its tests alone.
+func TestWhatPackagesOfThisMachineWereConfiguredWithIsHidden(t *testing.T) {
+	list := hidden()
+	for _, dir := range []string{"etc/keepalived", "etc/ha.d", "etc/sysctl.d", "var/lib/lvsform"} {
+		if !slices.Contains(list, dir) {
+			t.Errorf("machines see this machine's %s", dir)
+		}
 	}
 }
 
