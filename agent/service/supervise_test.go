@@ -195,6 +195,16 @@ func TestASupervisedServiceThatCannotBeWhatIsWanted(t *testing.T) {
 	}
 }
 
+// One that is slow to start would be ended by the signal that reloads it.
+func TestASupervisedServiceIsReloadedWhenItCanBe(t *testing.T) {
+	s := supervisedHost(t, "sleep 0.5\n"+daemon)
+	mustSet(t, s, true)
+	first := pidsOf(t, s)
+	if err := s.Reload("keepalived"); err != nil || pidsOf(t, s) != first {
+		t.Errorf("%v: %+v, %+v", err, first, pidsOf(t, s))
+	}
+}
+
 func TestWhatIsWantedAtBootIsRememberedOnly(t *testing.T) {
 	s := supervisedHost(t, daemon)
 	for _, want := range []bool{true, false} {

@@ -149,9 +149,14 @@ func (i supervised) enable(name string, on bool) error {
 // reloaded is what keepalived says at the end of a reload.
 const reloaded = "Reload complete"
 
-// reload waits for what keepalived says at its end. ldirectord says nothing.
+// reload waits for what keepalived says at its end. ldirectord says nothing. A
+// program that has only just been started would be ended by the signal.
 func (i supervised) reload(name string) error {
-	p, err := i.pids(name)
+	var p pids
+	err := i.await(name, startTime, "it does not get as far as reloading", func(now pids) bool {
+		p = now
+		return now.child == 0 || takesHangup(now.child)
+	})
 	if err != nil || p.child == 0 {
 		return err
 	}
@@ -171,6 +176,25 @@ func (i supervised) reload(name string) error {
 		}
 	}
 	return fmt.Errorf("its reload does not end: %s", i.tail(name))
+}
+
+// takesHangup tells whether a process has seen to what SIGHUP does to it.
+func takesHangup(pid int) bool {
+	status, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/status")
+	if err != nil {
+		return false // it has ended
+	}
+	for line := range strings.Lines(string(status)) {
+		name, value, _ := strings.Cut(line, ":")
+		switch name {
+		case "SigBlk", "SigIgn", "SigCgt": // blocked is what a signalfd reads
+			signals, err := strconv.ParseUint(strings.TrimSpace(value), 16, 64)
+			if err == nil && signals>>(unix.SIGHUP-1)&1 != 0 {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 // count is how many reloads the log tells of.
