@@ -3,6 +3,8 @@
 package network
 
 import (
+	"cmp"
+	"errors"
 	"fmt"
 	"net/netip"
 	"strconv"
@@ -87,10 +89,19 @@ func (n *Network) changeAddress(c state.Change) error {
 			return err
 		}
 	}
-	if creates {
-		return n.createAddress(after)
+	if !creates {
+		return nil
 	}
-	return nil
+	err := n.createAddress(after)
+	if c.Before == nil || !errors.Is(err, unix.EEXIST) {
+		return err
+	}
+	// IPv4 takes one address with several lengths: what is to be made was there
+	// behind the one that it replaces.
+	if err := deleteAddress(after); err != nil {
+		return err
+	}
+	return n.createAddress(after)
 }
 
 func deleteAddress(a state.Address) error {
@@ -98,7 +109,8 @@ func deleteAddress(a state.Address) error {
 	if err != nil || live == nil {
 		return err
 	}
-	err = send(unix.RTM_DELADDR, 0, describeAddress(a, live.index, false))
+	// The kernel has one address of this peer and length, whatever its label.
+	err = send(unix.RTM_DELADDR, 0, addressMessage(a, live.index))
 	if gone(err) {
 		return nil
 	}
@@ -120,26 +132,14 @@ func (n *Network) createAddress(a state.Address) error {
 	return send(unix.RTM_NEWADDR, unix.NLM_F_CREATE|unix.NLM_F_EXCL, body)
 }
 
-// describeAddress is the message for an address; with its lifetime if asked.
+// describeAddress is the message that makes an address; with its lifetime if asked.
 func describeAddress(a state.Address, index int, lifetime bool) []byte {
-	body := make([]byte, unix.SizeofIfAddrmsg)
-	body[0], body[1], body[3] = familyOf(a.IP.Addr()), byte(a.IP.Bits()), scopeNumber(a.Scope)
-	native.PutUint32(body[4:], uint32(index))
-	peer := a.IP.Addr()
-	if a.Peer.IsValid() {
-		peer = a.Peer.Addr()
-	}
-	body = put(body, unix.IFA_LOCAL, a.IP.Addr().AsSlice())
-	body = put(body, unix.IFA_ADDRESS, peer.AsSlice())
+	body := addressMessage(a, index)
 	if a.Broadcast.IsValid() {
 		body = put(body, unix.IFA_BROADCAST, a.Broadcast.AsSlice())
 	}
 	if a.IP.Addr().Is4() {
-		label := a.Label
-		if label == "" {
-			label = a.Device
-		}
-		body = putString(body, unix.IFA_LABEL, label)
+		body = putString(body, unix.IFA_LABEL, cmp.Or(a.Label, a.Device))
 	}
 	if a.NoDAD {
 		body = put32(body, unix.IFA_FLAGS, unix.IFA_F_NODAD)
@@ -148,6 +148,19 @@ func describeAddress(a state.Address, index int, lifetime bool) []byte {
 		body = put(body, unix.IFA_CACHEINFO, lifetimes(a.Deprecated))
 	}
 	return body
+}
+
+// addressMessage is what tells an address from all others of its link.
+func addressMessage(a state.Address, index int) []byte {
+	body := make([]byte, unix.SizeofIfAddrmsg)
+	body[0], body[1], body[3] = familyOf(a.IP.Addr()), byte(a.IP.Bits()), scopeNumber(a.Scope)
+	native.PutUint32(body[4:], uint32(index))
+	peer := a.IP.Addr()
+	if a.Peer.IsValid() {
+		peer = a.Peer.Addr()
+	}
+	body = put(body, unix.IFA_LOCAL, a.IP.Addr().AsSlice())
+	return put(body, unix.IFA_ADDRESS, peer.AsSlice())
 }
 
 // lifetimes is struct ifa_cacheinfo: preferred and valid lifetime in seconds,

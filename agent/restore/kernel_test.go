@@ -18,6 +18,7 @@ import (
 	"github.com/lvsform/lvsform/agent"
 	"github.com/lvsform/lvsform/agent/kernel"
 	"github.com/lvsform/lvsform/agent/network"
+	"github.com/lvsform/lvsform/agent/restore"
 	"github.com/lvsform/lvsform/agent/txn"
 	"github.com/lvsform/lvsform/state"
 )
@@ -168,6 +169,22 @@ func TestTheNetworkIsPutBack(t *testing.T) {
 			h.whole()
 			h.until("ip -o addr show dev eth0", "192.0.2.10/24", "cat /proc/sys/net/ipv4/conf/lvs0/forwarding", "0")
 		})
+	}
+}
+
+// Somebody gives an address another length between the look that misses it and
+// its making: then it is there with both, the wrong one first.
+func TestAnAddressThatIsThereWithTwoLengthsIsPutBack(t *testing.T) {
+	h := keep(t) // nothing: the namespace alone
+	h.sh("ip addr add 10.9.0.1/24 dev eth0; ip addr add 10.9.0.1/32 dev eth0 label eth0:1")
+	k := kernel.New()
+	defer k.Close()
+	report, err := restore.Run(k, restore.Task{Wanted: state.Objects{onNIC}})
+	if err != nil || len(report.Left) != 0 || len(report.Made) != 1 {
+		t.Errorf("%+v, %v", report, err)
+	}
+	if out := h.sh("ip -o -4 addr show dev eth0"); !strings.Contains(out, "10.9.0.1/32") || strings.Contains(out, "10.9.0.1/24") || strings.Contains(out, "eth0:1") {
+		t.Error(out)
 	}
 }
 
