@@ -49,7 +49,7 @@ func (h *host) Reload(string) error          { h.reloads++; return nil }
 func (h *host) Run(c command.Command) (command.Output, error) {
 	file := c.Args[len(c.Args)-1]
 	if c.Args[0] != "-t" {
-		file = c.Args[0]
+		file = c.Args[1]
 	}
 	body, err := os.ReadFile(file)
 	if err != nil {
@@ -59,10 +59,7 @@ func (h *host) Run(c command.Command) (command.Output, error) {
 	complaints := complain(file, text)
 	for line := range strings.Lines(text) {
 		if included, ok := strings.CutPrefix(strings.TrimSpace(line), "include "); ok {
-			names, _ := filepath.Glob(strings.Replace(included, "/etc", filepath.Join(h.root, "etc"), 1))
-			if strings.HasPrefix(included, h.root) {
-				names = []string{included}
-			}
+			names, _ := filepath.Glob(filepath.Join(h.root, strings.TrimPrefix(included, h.root)))
 			for _, name := range names {
 				body, err := os.ReadFile(name)
 				if err != nil {
@@ -80,6 +77,9 @@ func (h *host) Run(c command.Command) (command.Output, error) {
 	}
 	if complaints != "" {
 		out.Code = 4
+	}
+	if c.Args[0] == "-t" && strings.Contains(text, "user nobody") {
+		return command.Output{Code: 143}, nil // it ends itself
 	}
 	return out, nil
 }
@@ -253,6 +253,70 @@ func TestWhatKeepalivedHasPutUpWithBeforeIsNoReason(t *testing.T) {
 	h.write(keepalivedFile, "bad by hand\n", 0o644)
 	h.must(nil, config(Keepalived, "web", "good\n"))
 	h.want(config(Keepalived, "web", "good\n"))
+}
+
+// keepalived 2.2 ends itself when it tests a check of another user than root.
+func TestPartsAreTestedAsRootAndStayAsTheyAre(t *testing.T) {
+	h := newHost(t)
+	check := "MISC_CHECK {\n\tmisc_path \"/bin/true\"\n\tuser nobody nogroup\n}\n"
+	h.must(nil, config(Keepalived, "mail", check))
+	h.must(nil, config(Keepalived, "web", check+"good\n"))
+	h.want(config(Keepalived, "mail", check), config(Keepalived, "web", check+"good\n"))
+	err := h.apply(config(Keepalived, "web", check+"good\n"), config(Keepalived, "web", check+"bad\n"))
+	if err == nil || !strings.Contains(err.Error(), "(line 5: bad)") {
+		t.Errorf("got %v", err)
+	}
+}
+
+func TestWhatKeepalivedComplainsOf(t *testing.T) {
+	weightless := `Warning - quorum 1 for [192.0.2.100]:tcp:80 exceeds total weight of real servers 0, reducing quorum to 0
+Virtual server [192.0.2.100]:tcp:80: hysteresis 0 >= quorum 0; setting hysteresis to 4294967295
+`
+	quorum := "Warning - quorum 2 for FWM 7 exceeds total weight of real servers 1, reducing quorum to 1"
+	for name, tc := range map[string]struct {
+		out  command.Output
+		want []string
+	}{
+		"a service without a weight":  {command.Output{Stderr: weightless, Code: refusedByTest}, nil},
+		"one and something else":      {command.Output{Stderr: weightless + "Unknown keyword\n", Code: refusedByTest}, []string{"Unknown keyword"}},
+		"one, and it ended otherwise": {command.Output{Stderr: weightless, Code: 143}, []string{"keepalived -t ended with 143"}},
+		"a quorum above the weights":  {command.Output{Stderr: quorum, Code: refusedByTest}, []string{quorum}},
+		"nothing":                     {command.Output{Code: refusedByTest}, []string{"keepalived -t ended with 5"}},
+	} {
+		if diff := cmp.Diff(tc.want, complaintsIn(tc.out)); diff != "" {
+			t.Errorf("%s: %s", name, diff)
+		}
+	}
+}
+
+func TestWhatALeavingSectionLeavesIsTestedBeforeAReload(t *testing.T) {
+	web := config(Ldirectord, "web", "x\n")
+	for _, runs := range []bool{true, false} {
+		h := newHost(t)
+		h.must(nil, web)
+		body, _ := os.ReadFile(h.path(ldirectordFile))
+		h.write(ldirectordFile, "bad by hand\n"+string(body), 0o600)
+		before := h.tree()
+		h.runs = runs
+		err := h.apply(web, nil)
+		if runs && (err == nil || !strings.Contains(err.Error(), "ldirectord refuses") || h.reloads != 0) {
+			t.Errorf("%d reloads of what it cannot read: %v", h.reloads, err)
+		}
+		if changed := cmp.Diff(before, h.tree()) != ""; changed == runs || !runs && err != nil {
+			t.Errorf("it runs: %v, changed: %v, %v", runs, changed, err)
+		}
+	}
+}
+
+func TestLdirectordsComplaintIsFoundInItsDiary(t *testing.T) {
+	diary := "DEBUG2: Running exec(x)\nRunning exec(x)\nError [7] reading file /x.cf at line 4: Unknown command \"\tno=3\n\"\nDEBUG2: Exiting\nExiting\n"
+	want := `reading file /x.cf at line 4: Unknown command " no=3 "`
+	if got := complaintOf(command.Output{Stderr: diary, Code: 2}); got != want {
+		t.Error(got)
+	}
+	if got := complaintOf(command.Output{Stderr: "Can't locate Net/SSLeay.pm\n", Code: 2}); got != "Can't locate Net/SSLeay.pm" {
+		t.Error(got)
+	}
 }
 
 func TestPartsThatNobodyReadsAreNone(t *testing.T) {

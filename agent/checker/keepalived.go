@@ -11,6 +11,9 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+
+	"github.com/lvsform/lvsform/agent/command"
+	format "github.com/lvsform/lvsform/formats/keepalived"
 )
 
 // keepalived has one file for each part, and one line in its own configuration
@@ -119,7 +122,7 @@ func (k keepalived) put(topology string, text *string) error {
 		return err
 	}
 	part := file{text: *text, mode: 0o600}
-	if err := k.test(main, topology, part); err != nil {
+	if err := k.test(main, topology, *text); err != nil {
 		if made {
 			_ = os.Remove(k.dir())
 		}
@@ -179,82 +182,95 @@ func (k keepalived) drop(topology string) error {
 // test has keepalived read the whole configuration with the part, beside the
 // one in use. It complains of things that it has put up with before, too: those
 // of the configuration in use are no reason to refuse.
-func (k keepalived) test(main file, topology string, part file) error {
-	temporary, err := stage(k.part(topology), part)
+func (k keepalived) test(main file, topology, text string) error {
+	before, err := k.parts()
 	if err != nil {
 		return err
 	}
-	defer os.Remove(temporary) //nolint:errcheck // the next one does it
-	whole, err := k.whole(main, topology, temporary)
-	if err != nil {
-		return err
-	}
-	// Beside the one in use: paths in it may be relative.
-	root, err := stage(k.main(), whole)
-	if err != nil {
-		return err
-	}
-	defer os.Remove(root) //nolint:errcheck // the next one does it
-	complaints, err := k.complaints(root)
+	after := map[string]string{}
+	maps.Copy(after, before)
+	after[topology] = text
+	complaints, err := k.complaints(main, after)
 	if err != nil || len(complaints) == 0 {
 		return err
 	}
-	if main.there {
-		before, err := k.complaints(k.main())
-		if err != nil {
-			return err
-		}
-		complaints = slices.DeleteFunc(complaints, func(c string) bool { return slices.Contains(before, c) })
+	old, err := k.complaints(main, before)
+	if err != nil {
+		return err
 	}
+	complaints = slices.DeleteFunc(complaints, func(c string) bool { return slices.Contains(old, c) })
 	if len(complaints) == 0 {
 		return nil
 	}
-	return refused(Keepalived, complaints, k.part(topology), part.text)
+	return refused(Keepalived, complaints, k.part(topology), text)
 }
 
-// whole is the main file with all parts, one of them from a file of another name.
-func (k keepalived) whole(main file, topology, temporary string) (file, error) {
-	parts, err := k.parts()
-	if err != nil {
-		return file{}, err
-	}
-	lines := ""
-	for _, other := range slices.Sorted(maps.Keys(parts)) {
-		if other != topology {
-			lines += "include " + k.part(other) + "\n"
+// complaints are what keepalived says of a main file with parts, staged beside
+// those in use, as paths in them may be relative.
+func (k keepalived) complaints(main file, parts map[string]string) ([]string, error) {
+	all := filepath.Join(k.dir(), ".*.conf"+stagedEnd)
+	left, _ := filepath.Glob(all) // of an earlier crash
+	for _, temporary := range left {
+		if err := os.Remove(temporary); err != nil {
+			return nil, err
 		}
 	}
-	lines += "include " + temporary + "\n"
-	whole := main
-	whole.mode = 0o600
-	at := includeAt(main.text)
-	if at < 0 {
-		whole.text += "\n" + lines
-		return whole, nil
+	for topology, text := range parts {
+		temporary, err := stage(k.part(topology), file{text: format.ForTest(text), mode: 0o600})
+		if err != nil {
+			return nil, err
+		}
+		defer os.Remove(temporary) //nolint:errcheck // the next one does it
 	}
-	_, after, _ := strings.Cut(main.text[at:], "\n")
-	whole.text = main.text[:at] + lines + after
-	return whole, nil
-}
-
-// complaints are what keepalived says of a configuration that it does not like.
-// Its exit status alone does not tell: a file that is not there is fine, and
-// one of a hundred errors hides behind a script that anybody can write to.
-func (k keepalived) complaints(path string) ([]string, error) {
-	out, err := k.run(Keepalived, "-t", "-f", path)
+	line := "\n"
+	if len(parts) > 0 {
+		line = "include " + all + "\n"
+	}
+	if at := includeAt(main.text); at >= 0 {
+		_, after, _ := strings.Cut(main.text[at:], "\n")
+		main.text = main.text[:at] + line + after // in one line: they are counted
+	} else {
+		main.text += "\n" + line
+	}
+	main.mode = 0o600
+	temporary, err := stage(k.main(), main)
+	if err != nil {
+		return nil, err
+	}
+	defer os.Remove(temporary) //nolint:errcheck // the next one does it
+	out, err := k.run(Keepalived, "-t", "-f", temporary)
 	if err != nil || out.Code == 0 {
 		return nil, err
 	}
-	var complaints []string
+	return complaintsIn(out), nil
+}
+
+// refusedByTest is what keepalived -t ends with when it complains of anything.
+const refusedByTest = 5
+
+// complaintsIn are what keepalived complains of. Its exit status alone does not
+// tell: one of a hundred errors hides behind a script that anybody can write to.
+func complaintsIn(out command.Output) (complaints []string) {
+	legal := false
 	for line := range strings.Lines(out.Stderr + "\n" + out.Stdout) {
-		if line = unstaged(strings.TrimSpace(line)); line != "" && !slices.Contains(complaints, line) {
+		switch line = unstaged(strings.TrimSpace(line)); {
+		case weightless(line):
+			legal = true
+		case line != "" && !slices.Contains(complaints, line):
 			complaints = append(complaints, line)
 		}
 	}
-	if len(complaints) == 0 {
-		complaints = []string{fmt.Sprintf("keepalived -t ended with %d", out.Code)}
+	if len(complaints) == 0 && !(legal && out.Code == refusedByTest) {
+		return []string{fmt.Sprintf("keepalived -t ended with %d", out.Code)}
 	}
-	return complaints, nil
+	return complaints
+}
+
+// weightless tells whether a line says that no real server of a service has a
+// weight, which is how the last one is drained.
+func weightless(line string) bool {
+	return strings.Contains(line, " exceeds total weight of real servers 0, reducing quorum to 0") ||
+		strings.Contains(line, ": hysteresis 0 >= quorum 0; setting hysteresis to ")
 }
 
 // unstaged puts the names of files for those that they have while they are

@@ -7,6 +7,8 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+
+	"github.com/lvsform/lvsform/agent/command"
 )
 
 // ldirectord has one file, which cannot include others: a part is a section of
@@ -139,6 +141,9 @@ func (l ldirectord) drop(f file, found []section, topology string) error {
 		return nil
 	}
 	before, after := f.text[:found[at].begin], f.text[found[at].end:]
+	if err := l.testLeft(f, before+after); err != nil {
+		return err
+	}
 	if len(found) > 1 {
 		f.text = before + after
 		return replace(l.main(), f)
@@ -152,27 +157,52 @@ func (l ldirectord) drop(f file, found []section, topology string) error {
 	return n.restore(l.main(), f, before[:start], after)
 }
 
-// What `ldirectord FILE status` ends with: it reads the configuration first, and
-// finds that nothing runs with a file of that name.
+// testLeft tests what is left without a section where it is about to be
+// reloaded: `ldirectord reload`, which init systems run, loses track of the
+// process where it cannot read the file.
+func (l ldirectord) testLeft(f file, text string) error {
+	running, err := l.Services.Running(Ldirectord)
+	if err != nil || !running {
+		return err
+	}
+	f.text = text
+	return l.test(f)
+}
+
+// What `ldirectord -d FILE status` ends with: it reads the configuration first,
+// and finds that nothing runs with a file of that name.
 const (
 	statusRuns    = 0
 	statusStopped = 3
 )
 
-// test has ldirectord read the configuration. It stops at the first error.
+// test has ldirectord read a copy of the configuration, whose name no process
+// goes by. It stops at the first error.
 func (l ldirectord) test(f file) error {
 	temporary, err := stage(l.main(), f)
 	if err != nil {
 		return err
 	}
 	defer os.Remove(temporary) //nolint:errcheck // the next one does it
-	out, err := l.run(Ldirectord, temporary, "status")
+	out, err := l.run(Ldirectord, "-d", temporary, "status")
 	if err != nil || out.Code == statusRuns || out.Code == statusStopped {
 		return err
 	}
-	said := unstaged(out.Said())
+	said := unstaged(complaintOf(out))
 	if said == "" {
 		said = fmt.Sprintf("ldirectord ended with %d", out.Code)
 	}
 	return refused(Ldirectord, []string{said}, l.main(), f.text)
+}
+
+// complaintOf is what ldirectord -d says of an error, `Error [PID] reading
+// file`, out of the diary that it keeps before and after.
+func complaintOf(out command.Output) string {
+	_, complaint, found := strings.Cut("\n"+out.Stderr, "\nError [")
+	if !found {
+		return out.Said()
+	}
+	_, complaint, _ = strings.Cut(complaint, "] ")
+	complaint, _, _ = strings.Cut(complaint, "\nDEBUG")
+	return strings.Join(strings.Fields(complaint), " ")
 }
