@@ -259,6 +259,7 @@ func TestWhatKeepalivedHasPutUpWithBeforeIsNoReason(t *testing.T) {
 func TestPartsAreTestedAsRootAndStayAsTheyAre(t *testing.T) {
 	h := newHost(t)
 	check := "MISC_CHECK {\n\tmisc_path \"/bin/true\"\n\tuser nobody nogroup\n}\n"
+	h.write(keepalivedFile, check, 0o644)
 	h.must(nil, config(Keepalived, "mail", check))
 	h.must(nil, config(Keepalived, "web", check+"good\n"))
 	h.want(config(Keepalived, "mail", check), config(Keepalived, "web", check+"good\n"))

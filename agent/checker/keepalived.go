@@ -232,7 +232,7 @@ func (k keepalived) complaints(main file, parts map[string]string) ([]string, er
 	} else {
 		main.text += "\n" + line
 	}
-	main.mode = 0o600
+	main.text, main.mode = format.ForTest(main.text), 0o600
 	temporary, err := stage(k.main(), main)
 	if err != nil {
 		return nil, err
