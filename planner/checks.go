@@ -1,8 +1,11 @@
 package planner
 
 import (
+	"slices"
+
 	"github.com/lvsform/lvsform/planner/check"
 	"github.com/lvsform/lvsform/state"
+	"github.com/lvsform/lvsform/topology"
 )
 
 // check makes the LVS checks on the hosts as they will be after all changes.
@@ -23,6 +26,7 @@ func (b *builder) check(all []Change) {
 	}
 	r := check.Run(in)
 	b.plan.Checks = append(b.plan.Checks, r.Findings...)
+	b.toldOnce()
 	for i := range b.plan.Hosts {
 		h := &b.plan.Hosts[i]
 		live, ok := b.in.Live[h.Name]
@@ -32,6 +36,16 @@ func (b *builder) check(all []Change) {
 		h.Facts = facts(live, r.Used[h.Name], h.Observed)
 		h.Digest = digest(append(h.Observed[:len(h.Observed):len(h.Observed)], h.Facts...), live.Ledger, b.plan.Topology)
 	}
+}
+
+// toldOnce takes out what a check tells with its reason and a way out: that an
+// instance of VRRP cannot be configured.
+func (b *builder) toldOnce() {
+	b.plan.Diagnostics = slices.DeleteFunc(b.plan.Diagnostics, func(d topology.Diagnostic) bool {
+		return d.Summary == unconfigurable(d.Object, d.Host) && slices.ContainsFunc(b.plan.Checks, func(f topology.Diagnostic) bool {
+			return f.Check == "LVS023" && f.Severity == topology.Error && f.Object == d.Object && f.Host == d.Host
+		})
+	})
 }
 
 // facts returns the live objects that checks rest on and that the plan does not

@@ -76,7 +76,11 @@ func (d *declarer) refused(r *topology.Resource, err error) {
 		text = "A value of it, which may be sensitive, cannot be written there."
 	}
 	d.diags = append(d.diags, topology.Diagnostic{Severity: topology.Error, Host: r.Host, Object: r.Path, Range: &rng,
-		Summary: fmt.Sprintf("%s cannot be configured on %s", r.Path, r.Host), Detail: text})
+		Summary: unconfigurable(r.Path, r.Host), Detail: text})
+}
+
+func unconfigurable(path, host string) string {
+	return fmt.Sprintf("%s cannot be configured on %s", path, host)
 }
 
 // configurations renders what belongs to each program, and wants the program to

@@ -456,3 +456,20 @@ func TestWhatLdirectordNeeds(t *testing.T) {
 		}
 	}
 }
+
+func TestWhatACheckTellsIsToldOnce(t *testing.T) {
+	top := webHA("rs1")
+	find[*topology.VRRPInstance](top, `vrrp_instance.web["dir1"]`).AdvertInterval = 1500 * time.Millisecond
+	find[*topology.VRRPInstance](top, `vrrp_instance.web["dir2"]`).Priority = 0
+	p := planner.Build(planner.Input{Topology: top, Live: bareAll(top)})
+	var told []string
+	for _, d := range slices.Concat(p.Diagnostics, p.Checks) {
+		if d.Severity == topology.Error {
+			told = append(told, d.Check+" "+d.Object)
+		}
+	}
+	want := []string{` vrrp_instance.web["dir2"]`, `LVS010 vrrp_instance.web["dir2"]`, `LVS023 vrrp_instance.web["dir1"]`}
+	if diff := cmp.Diff(want, told); diff != "" {
+		t.Errorf("%s%+v", diff, p.Diagnostics)
+	}
+}
