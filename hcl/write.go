@@ -15,18 +15,20 @@ import (
 
 // Write returns a configuration, in its canonical form, that declares a
 // topology: the hosts, then the resources in their order. It writes virtual
-// services, VRRP instances with their passwords, and what belongs to a whole IPVS table; other kinds of resources,
-// those of modules, and what else a host can have are an error. An attribute with the language's default
-// is left out, but for those that every reader looks for.
+// services, VRRP instances, and what belongs to a whole IPVS table; other kinds
+// of resources, those of modules, and what else a host can have are an error.
+// Passwords become the variables that Secrets names. An attribute with the
+// language's default is left out, but for those that every reader looks for.
 func Write(t *topology.Topology) ([]byte, error) {
 	if t.Persist != nil || len(t.Outputs) > 0 || len(t.Removed) > 0 {
 		return nil, errors.New("of a topology only its hosts and resources can be written")
 	}
-	w := writer{hosts: map[string]*topology.Host{}}
+	w := writer{hosts: map[string]*topology.Host{}, secrets: secretNames(t)}
 	for _, h := range t.Hosts {
 		w.hosts[h.Name] = h
 	}
 	w.line("topology %s {}", quoted(t.Name))
+	w.variables()
 	for _, h := range t.Hosts {
 		if err := w.host(h); err != nil {
 			return nil, err
@@ -42,7 +44,8 @@ func Write(t *topology.Topology) ([]byte, error) {
 
 type writer struct {
 	bytes.Buffer
-	hosts map[string]*topology.Host // by name
+	hosts   map[string]*topology.Host // by name
+	secrets map[string]string         // variables by password
 }
 
 func (w *writer) line(format string, args ...any) { fmt.Fprintf(w, format+"\n", args...) }

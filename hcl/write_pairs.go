@@ -2,6 +2,7 @@ package hcl
 
 import (
 	"fmt"
+	"maps"
 	"net/netip"
 	"slices"
 	"strconv"
@@ -132,7 +133,7 @@ func (w *writer) vrrp(v *topology.VRRPInstance) {
 		text("state", v.State), period("advert_interval", advert), truth("preempt", v.Preempt), period("preempt_delay", v.PreemptDelay), number("version", version),
 		texts("track_interfaces", v.TrackInterfaces, quoted), text("sync_group", v.SyncGroup))
 	if a := v.Authentication; a != nil {
-		w.block("authentication", text("type", a.Type), text("password", a.Password))
+		w.block("authentication", text("type", a.Type), argument{"password", "var." + w.secrets[a.Password]})
 	}
 	if u := v.Unicast; u != nil {
 		w.block("unicast", address("source", u.Source), texts("peers", u.Peers, func(a netip.Addr) string { return quoted(a.String()) }))
@@ -142,8 +143,43 @@ func (w *writer) vrrp(v *topology.VRRPInstance) {
 	}
 }
 
-// writable tells whether a resource's secrets are such as are written: a VRRP
-// password has no other place.
+// Secrets are the variables, by name, that Write declares for the passwords of
+// the topology's VRRP instances, with their values, which Write does not write.
+func Secrets(t *topology.Topology) map[string]string {
+	out := map[string]string{}
+	for password, name := range secretNames(t) {
+		out[name] = password
+	}
+	return out
+}
+
+// secretNames names each password: by itself where there is one, else after the
+// first instance that has it.
+func secretNames(t *topology.Topology) map[string]string {
+	out := map[string]string{}
+	for _, r := range t.Resources {
+		v, ok := r.Body.(*topology.VRRPInstance)
+		if !ok || v.Authentication == nil || out[v.Authentication.Password] != "" {
+			continue
+		}
+		out[v.Authentication.Password] = "vrrp_password_" + strings.TrimPrefix(r.Path, "vrrp_instance.")
+	}
+	if len(out) == 1 {
+		for password := range out {
+			out[password] = "vrrp_password"
+		}
+	}
+	return out
+}
+
+// variables declares the passwords, without their values.
+func (w *writer) variables() {
+	for _, name := range slices.Sorted(maps.Values(w.secrets)) {
+		w.line("\nvariable %s {\ntype = string\nsensitive = true\n}", quoted(name))
+	}
+}
+
+// writable tells whether a resource's secrets are such as Write has variables for.
 func writable(r *topology.Resource) bool {
 	_, pair := r.Body.(*topology.VRRPInstance)
 	return len(r.Sensitive) == 0 || pair && slices.Equal(r.Sensitive, []string{"authentication.password"})

@@ -17,6 +17,13 @@ import (
 // not managed, named rs1, rs2, … by address; resources are named after what
 // they serve. Objects that are no part of the table are left out.
 func Imported(director *topology.Host, objects state.Objects) *topology.Topology {
+	im := newImporter(director, objects)
+	im.hostWide(objects)
+	return im.sorted()
+}
+
+// newImporter declares the services with their destinations.
+func newImporter(director *topology.Host, objects state.Objects) importer {
 	im := importer{director: director, t: &topology.Topology{Name: director.Name, Hosts: []*topology.Host{director}},
 		services: map[state.ServiceID]*topology.VirtualService{}, servers: map[netip.Addr]string{director.Address: director.Name}}
 	im.hosts(objects)
@@ -26,10 +33,13 @@ func Imported(director *topology.Host, objects state.Objects) *topology.Topology
 			im.destination(d)
 		}
 	}
-	im.hostWide(objects)
 	for _, s := range im.services {
 		nameServers(s.RealServers)
 	}
+	return im
+}
+
+func (im *importer) sorted() *topology.Topology {
 	slices.SortFunc(im.t.Hosts, func(a, b *topology.Host) int { return cmp.Compare(a.Name, b.Name) })
 	slices.SortFunc(im.t.Resources, func(a, b *topology.Resource) int { return cmp.Compare(a.Path, b.Path) })
 	return im.t

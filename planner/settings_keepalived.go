@@ -31,6 +31,10 @@ func keepalivedSettings(text string) (settings, bool) {
 	if err != nil || len(issues) > 0 {
 		return settings{}, false
 	}
+	return keepalivedOf(c), true
+}
+
+func keepalivedOf(c keepalived.Config) settings {
 	out := settings{program: programKeepalived, vrrp: c}
 	out.vrrp.Services = nil
 	for _, v := range c.Services {
@@ -41,7 +45,7 @@ func keepalivedSettings(text string) (settings, bool) {
 		}
 		out.put(x)
 	}
-	return out, true
+	return out
 }
 
 // instanceName is derived from what makes an instance, so that another name of

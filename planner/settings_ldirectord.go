@@ -23,6 +23,10 @@ func ldirectordSettings(text string) (settings, bool) {
 	if err != nil || len(issues) > 0 {
 		return settings{}, false
 	}
+	return ldirectordOf(c), true
+}
+
+func ldirectordOf(c ldirectord.Config) settings {
 	out := settings{program: programLdirectord, global: c.Global}
 	for _, v := range c.Services {
 		x := served{Service: ldirectordTable(v), ldirectord: v, hasFallback: v.Fallback != nil}
@@ -32,7 +36,7 @@ func ldirectordSettings(text string) (settings, bool) {
 		}
 		out.put(x)
 	}
-	return out, true
+	return out
 }
 
 // ldirectordTable is the IPVS service that ldirectord makes.

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -96,7 +97,7 @@ func configurationOf(director *topology.Host, objects state.Objects) (text []byt
 		return nil, nil, err
 	}
 	text = append(fmt.Appendf(nil, importedHeader, director.Name), body...)
-	t, err := loadText(text)
+	t, err := loadText(text, nil)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -124,7 +125,8 @@ func configurationOf(director *topology.Host, objects state.Objects) (text []byt
 func errorsIn(t *topology.Topology) topology.Diagnostics {
 	var out topology.Diagnostics
 	for _, d := range findings(planner.Build(planner.Input{Topology: t, Version: buildVersion()})) {
-		if d.Severity == topology.Error {
+		// Where the VIP is, only the host can tell.
+		if d.Severity == topology.Error && d.Check != "LVS007" {
 			d.Range, d.Also = nil, nil
 			out = append(out, d)
 		}
@@ -146,8 +148,9 @@ func difference(want, got state.Objects) string {
 	return fmt.Sprintf("%d objects more would be declared than the table has.", len(got)-len(want))
 }
 
-// loadText loads a configuration of one file. The loader reads directories.
-func loadText(text []byte) (*topology.Topology, error) {
+// loadText loads a configuration of one file, whose variables have values. The
+// loader reads directories.
+func loadText(text []byte, variables map[string]string) (*topology.Topology, error) {
 	dir, err := os.MkdirTemp("", "lvsform-import-*")
 	if err != nil {
 		return nil, err
@@ -156,7 +159,11 @@ func loadText(text []byte) (*topology.Topology, error) {
 	if err := os.WriteFile(filepath.Join(dir, "main.hcl"), text, 0o600); err != nil {
 		return nil, err
 	}
-	t, diags := hcl.Load(hcl.Options{Dir: dir, Version: buildVersion()})
+	var inputs []hcl.Input
+	for _, name := range slices.Sorted(maps.Keys(variables)) {
+		inputs = append(inputs, hcl.Input{Name: name, Value: variables[name]})
+	}
+	t, diags := hcl.Load(hcl.Options{Dir: dir, Version: buildVersion(), Inputs: inputs})
 	for _, d := range diags {
 		if d.Severity == topology.Error {
 			return nil, &refusedError{d}

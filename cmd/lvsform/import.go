@@ -27,10 +27,11 @@ func (c *cli) importCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "import FILE|HOST",
 		Short: "Write a configuration for what is there already",
-		Long: `Turns the IPVS table of a director into a configuration whose first plan only adopts
-it. With --from ipvsadm FILE is what ipvsadm-save -n (ipvsadm -S -n) printed there, or
-- for stdin, and no host is contacted. With --from live the table is read from HOST, by
-SSH; nothing is changed there. What the configuration cannot say is listed on stderr.`,
+		Long: `Turns what a director has into a configuration whose first plan only adopts it. With
+--from ipvsadm FILE is what ipvsadm-save -n (ipvsadm -S -n) printed there, with --from
+keepalived its keepalived.conf, with --from ldirectord its ldirectord.cf, - is stdin, and
+no host is contacted. With --from live the table is read from HOST, by SSH; nothing is
+changed there. What the configuration cannot say is listed on stderr.`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if err := c.checkFlags(cmd); err != nil {
@@ -40,31 +41,36 @@ SSH; nothing is changed there. What the configuration cannot say is listed on st
 			if err != nil {
 				return &usageError{cmd.CommandPath(), err}
 			}
-			if f.from == fromLive {
+			switch f.from {
+			case fromLive:
 				return c.importLive(cmd.Context(), director, f.out)
+			case fromKeepalived, fromLdirectord:
+				return c.importConfig(f.from, args[0], director, f.out)
 			}
 			return c.importTable(args[0], director, f.out)
 		},
 	}
 	c.connectFlags(cmd.Flags())
-	cmd.Flags().StringVar(&f.from, "from", "", "`WHERE` the table comes from: ipvsadm or live")
+	cmd.Flags().StringVar(&f.from, "from", "", "`WHERE` it comes from: ipvsadm, keepalived, ldirectord or live")
 	cmd.Flags().StringVar(&f.host, "host", "dir1", "call the director `NAME`")
 	cmd.Flags().StringVar(&f.address, "address", "", "the director's own `ADDRESS`, by which it is reached")
 	cmd.Flags().StringVar(&f.out, "out", "", "write to `FILE`, which must not be there yet, instead of stdout")
 	return cmd
 }
 
-// Where a table comes from.
+// Where a configuration comes from.
 const (
-	fromTable = "ipvsadm"
-	fromLive  = "live"
+	fromTable      = "ipvsadm"
+	fromLive       = "live"
+	fromKeepalived = "keepalived"
+	fromLdirectord = "ldirectord"
 )
 
 // director is the host that the command line describes. A live one that is named
 // by its address needs no other.
 func (f importFlags) director(arg string) (*topology.Host, error) {
-	if f.from != fromTable && f.from != fromLive {
-		return nil, fmt.Errorf("--from takes ipvsadm or live, not %q", f.from)
+	if !slices.Contains([]string{fromTable, fromLive, fromKeepalived, fromLdirectord}, f.from) {
+		return nil, fmt.Errorf("--from takes ipvsadm, keepalived, ldirectord or live, not %q", f.from)
 	}
 	var ssh topology.SSH
 	if f.from == fromLive {
@@ -97,7 +103,7 @@ func isName(text string) bool {
 }
 
 func (c *cli) importTable(file string, director *topology.Host, out string) error {
-	text, err := c.readTable(file)
+	text, err := c.readFile(file)
 	if err != nil {
 		return err
 	}
@@ -186,8 +192,8 @@ func count[T state.Object](objects state.Objects) int {
 	return n
 }
 
-// readTable reads a saved table, of which more than Parse takes is never read.
-func (c *cli) readTable(file string) ([]byte, error) {
+// readFile reads what is imported, of which more than can be parsed is never read.
+func (c *cli) readFile(file string) ([]byte, error) {
 	var in io.Reader = c.stdin
 	if file != "-" {
 		f, err := os.Open(file)

@@ -8,6 +8,7 @@ import (
 // statement is a keyword with its values, or a line of a block of values.
 type statement struct {
 	line  int
+	last  int      // line of its block's end
 	raw   string   // without comments
 	words []string // at least one
 	block []*statement
@@ -51,7 +52,7 @@ func lex(text string) ([]*statement, error) {
 		if odd == oddDefinition {
 			definition = strings.HasSuffix(line, `\`)
 			top := stack[len(stack)-1]
-			top.list = append(top.list, &statement{line: n, raw: line, words: []string{line[:strings.IndexByte(line, '=')]}, odd: odd})
+			top.list = append(top.list, &statement{line: n, last: n, raw: line, words: []string{line[:strings.IndexByte(line, '=')]}, odd: odd})
 			continue
 		}
 		if stack, err = lexLine(stack, n, line, odd); err != nil {
@@ -80,10 +81,10 @@ func lexLine(stack []*frame, n int, line, odd string) ([]*frame, error) {
 			if top.owner == nil {
 				return nil, fmt.Errorf("a } that closes nothing")
 			}
-			top.owner.block = top.list
+			top.owner.block, top.owner.last = top.list, n
 			stack = stack[:len(stack)-1]
 		default:
-			s := &statement{line: n, raw: piece, words: words(piece), odd: odd}
+			s := &statement{line: n, last: n, raw: piece, words: words(piece), odd: odd}
 			if s.odd == "" && hasParameter(piece) {
 				s.odd = "uses a parameter, which is not filled in: write the value"
 			}

@@ -27,9 +27,17 @@ func (i Issue) String() string { return fmt.Sprintf("line %d: %s: %s", i.Line, i
 // the blocks cannot be told. Included files are not read, and a
 // virtual_server_group becomes a virtual server for each of its members.
 func Parse(text string) (Config, []Issue, error) {
-	statements, err := lex(text)
+	p, _, err := parse(text)
 	if err != nil {
 		return Config{}, nil, err
+	}
+	return p.config.canonical(), slices.Compact(p.issues), nil
+}
+
+func parse(text string) (*parser, []*statement, error) {
+	statements, err := lex(text)
+	if err != nil {
+		return nil, nil, err
 	}
 	p := &parser{groups: map[string]*statement{}, where: map[string]*statement{}}
 	for _, s := range statements { // a group may stand after who uses it
@@ -44,7 +52,7 @@ func Parse(text string) (Config, []Issue, error) {
 	}
 	p.writable()
 	slices.SortStableFunc(p.issues, func(a, b Issue) int { return a.Line - b.Line })
-	return p.config.canonical(), slices.Compact(p.issues), nil
+	return p, statements, nil
 }
 
 type parser struct {

@@ -85,6 +85,7 @@ type parser struct {
 type draft struct {
 	Virtual
 	line     int
+	last     int    // of its directives
 	host     string // not resolved yet
 	port     string
 	unread   bool // its address cannot be carried over
@@ -123,7 +124,7 @@ func (p *parser) read(line string) {
 		content, _, _ := strings.Cut(line, "#")
 		content = strings.ReplaceAll(content, "\t", "    ")
 		if len(content) > 4 && strings.HasPrefix(content, "    ") {
-			p.open.said = true
+			p.open.said, p.open.last = true, p.line
 			p.directive(strings.TrimLeft(content, " "))
 			return
 		}
@@ -225,6 +226,8 @@ func (p *parser) close() {
 		return
 	}
 	p.open = nil
+	line, keyword := p.line, p.keyword // those that follow the service
+	defer func() { p.line, p.keyword = line, keyword }()
 	p.resolve(d)
 	for _, r := range d.reals {
 		p.real(d, r)

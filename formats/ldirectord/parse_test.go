@@ -293,3 +293,15 @@ func TestTextForPeopleMayBeMissing(t *testing.T) {
 		t.Error(c, issues, err)
 	}
 }
+
+func TestLinesAreCountedBehindAService(t *testing.T) {
+	text := "virtual=192.0.2.1:80\n    checkport=80\n    real=192.0.2.2:80 gate\n    checktype=on\nvirtual=192.0.2.1:81\n    real=192.0.2.2:81 gate\n    real=192.0.2.3:81 gate\n    checktype=on\n# end\nexecute=other\n"
+	_, issues, err := Parse(text)
+	if err != nil || len(issues) != 1 || issues[0].Line != 10 {
+		t.Errorf("%v, %+v, want an issue in line 10", err, issues)
+	}
+	want := []Block{{First: 1, Last: 4, ID: "tcp/192.0.2.1:80"}, {First: 5, Last: 8, ID: "tcp/192.0.2.1:81"}}
+	if diff := cmp.Diff(want, Blocks(text)); diff != "" {
+		t.Error(diff)
+	}
+}
