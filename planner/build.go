@@ -112,6 +112,7 @@ type builder struct {
 	// Config takes for given.
 	previous map[string]string
 	first    map[string][]string // by id, the changes that a change waits for beside
+	groups   []peers             // of two and more hosts
 	changing map[string]bool     // hosts of which more changes than destinations
 	moving   map[string]bool     // servers that change between NAT and another way of forwarding
 	ledgers  map[string]map[state.Key]state.Entry

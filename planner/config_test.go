@@ -188,6 +188,40 @@ func TestBackupsChangeBeforeTheActiveDirector(t *testing.T) {
 	}
 }
 
+func TestBackupsChangeTheirTableBeforeTheActiveDirector(t *testing.T) {
+	byHand := func(scheduler string, servers ...string) *topology.Topology {
+		return onBoth(webHA(servers...), "virtual_service.web", func(b *topology.VirtualService) {
+			b.Checker, b.HealthCheck, b.Scheduler = "", nil, scheduler
+		})
+	}
+	live := settle(t, byHand("wlc", "rs1", "rs2"), bareAll(webHA("rs1", "rs2")))
+	const service, destination = "ipvs_service tcp/172.18.20.128:80", "ipvs_destination tcp/172.18.20.128:80/172.18.20.12:80"
+	one := byHand("rr", "rs1")
+	one.Hosts = append(one.Hosts, webHA("rs1", "rs2").Hosts[2])
+	for active, backup := range map[string]string{"dir1": "dir2", "dir2": "dir1"} {
+		var table string
+		for line := range strings.Lines(lines(build(t, planner.Input{Topology: one, Live: holding(live, active)}))) {
+			if strings.Contains(line, ":ipvs_service") || strings.Contains(line, "delete") && strings.Contains(line, "ipvs_destination") {
+				table += line
+			}
+		}
+		want := "0 directors, add update " + backup + ":" + service + "\n1 directors, add update " + active + ":" + service + "\n" +
+			"3 directors, remove delete " + backup + ":" + destination + "\n4 directors, remove delete " + active + ":" + destination + "\n"
+		if diff := cmp.Diff(want, table); diff != "" {
+			t.Errorf("%s holds the VIP: %s", active, diff)
+		}
+	}
+	waits := byHand("rr", "rs1", "rs2") // what is declared counts for more
+	for _, r := range waits.Resources {
+		if r.Path == `virtual_service.web["dir2"]` {
+			r.DependsOn = []string{`virtual_service.web["dir1"]`}
+		}
+	}
+	if p := build(t, planner.Input{Topology: waits, Live: holding(live, "dir1")}); p.Changes[0].Host != "dir1" {
+		t.Error(lines(p))
+	}
+}
+
 func TestAPairIsTakenAwayBackupFirst(t *testing.T) {
 	top := webHA("rs1")
 	live := holding(settle(t, top, bareAll(top)), "dir1")

@@ -32,6 +32,7 @@ func (b *builder) order() {
 	g.configs()
 	g.moves()
 	g.declared()
+	g.backupsFirst()
 	b.plan.Changes = g.stages()
 }
 

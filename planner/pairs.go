@@ -43,6 +43,7 @@ func (b *builder) pairs() {
 		if len(p.hosts) < 2 {
 			continue
 		}
+		b.groups = append(b.groups, p)
 		if p.disagree() {
 			b.agree(p)
 			continue
