@@ -507,3 +507,30 @@ func TestWhatACheckTellsIsToldOnce(t *testing.T) {
 		t.Errorf("%s%+v", diff, p.Diagnostics)
 	}
 }
+
+// An instance has the name of its interface and number: with another one it gives
+// up its addresses before it has them again.
+func TestThePlanSaysWhenNobodyHasAnAddressForAMoment(t *testing.T) {
+	for name, tc := range map[string]struct {
+		change func(*topology.VRRPInstance)
+		want   []string
+	}{
+		"virtual_router_id":    {func(b *topology.VRRPInstance) { b.VirtualRouterID = 77 }, []string{"dir1:config keepalived/web"}},
+		"interface":            {func(b *topology.VRRPInstance) { b.Interface = "eth1" }, []string{"dir1:config keepalived/web"}},
+		"device of an address": {func(b *topology.VRRPInstance) { b.VirtualAddresses[0].Device = "eth1" }, []string{"dir1:config keepalived/web"}},
+		"priority":             {func(b *topology.VRRPInstance) { b.Priority++ }, nil},
+		"password":             {password("anders"), nil},
+	} {
+		live := holding(settle(t, webHA("rs1"), bareAll(webHA("rs1"))), "dir1")
+		top := onBoth(webHA("rs1"), "vrrp_instance.web", tc.change)
+		var got []string
+		for _, c := range build(t, planner.Input{Topology: top, Live: live}).Changes {
+			if slices.Contains(c.Hazards, planner.HazardAddressGap) {
+				got = append(got, c.ID)
+			}
+		}
+		if diff := cmp.Diff(tc.want, got); diff != "" {
+			t.Errorf("%s: %s", name, diff)
+		}
+	}
+}

@@ -41,14 +41,16 @@ type member struct {
 func (b *builder) pairs() {
 	for _, p := range b.peers() {
 		if len(p.hosts) < 2 {
+			b.gaps(p)
 			continue
 		}
 		b.groups = append(b.groups, p)
 		if p.disagree() {
 			b.agree(p)
-			continue
+		} else {
+			b.backupsFirst(p)
 		}
-		b.backupsFirst(p)
+		b.gaps(p)
 	}
 }
 

@@ -1,6 +1,12 @@
 package planner
 
-import "github.com/lvsform/lvsform/state"
+import (
+	"cmp"
+	"net/netip"
+	"slices"
+
+	"github.com/lvsform/lvsform/state"
+)
 
 // backupsFirst lets the director that holds addresses wait with its table until
 // those who hold fewer have changed theirs: what is wrong with a change shows
@@ -60,4 +66,46 @@ func (c Change) ofTable() bool {
 		return false
 	}
 	return c.Action != Adopt && c.Action != Forget && !c.given && !c.handed
+}
+
+// gaps says of the changes of directors that hold addresses when keepalived gives
+// these up for a moment: by its reload they belong to another instance.
+func (b *builder) gaps(p peers) {
+	for _, h := range p.hosts {
+		m := p.members[h]
+		if m.holds == 0 || !m.moves() {
+			continue
+		}
+		main := b.main(h)
+		for i := range b.plan.Changes {
+			if c := &b.plan.Changes[i]; main != "" && c.ID == main {
+				c.Hazards = append(c.Hazards, HazardAddressGap)
+			}
+		}
+	}
+}
+
+// moves tells whether an address is to be in another instance, or on another
+// interface, than it is.
+func (m *member) moves() bool {
+	want := places(m.want)
+	for ip, at := range places(m.live) {
+		if to, stays := want[ip]; stays && to != at {
+			return true
+		}
+	}
+	return false
+}
+
+// place is where keepalived has an address.
+type place struct{ instance, device string }
+
+func places(list []instance) map[netip.Prefix]place {
+	out := map[netip.Prefix]place{}
+	for _, i := range list {
+		for _, a := range slices.Concat(i.Addresses, i.Excluded) {
+			out[a.IP] = place{i.Name, cmp.Or(a.Device, i.Interface)}
+		}
+	}
+	return out
 }
