@@ -224,7 +224,7 @@ func (hp *hostPlanner) declared(key state.Key, w *want) {
 			c.Action = Replace
 			c.Hazards = append(c.Hazards, HazardConnections)
 		}
-	case mine && !claim.Draining && w.ignoring(claim.Value.Object, object) == object:
+	case mine && !claim.Draining && (w.ignoring(claim.Value.Object, object) == object || w.config != nil && w.loose()):
 		hp.renamed(claim, w)
 		return
 	default:

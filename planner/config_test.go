@@ -411,6 +411,43 @@ func TestWhatDiesUnderACheckerIsNoDrift(t *testing.T) {
 	}
 }
 
+// Operators edit the weights where the checker reads them.
+func TestWeightsOfACheckerAreLeftToOperators(t *testing.T) {
+	left := func(servers ...string) *topology.Topology {
+		top := webHA(servers...)
+		for _, r := range top.Resources {
+			if _, ok := r.Body.(*topology.VirtualService); ok {
+				r.IgnoreChanges = []string{"weight"}
+			}
+		}
+		return top
+	}
+	for program, weight := range map[string][2]string{"keepalived": {"weight 1\n", "weight 7\n"}, "ldirectord": {"80 gate 1\n", "80 gate 7\n"}} {
+		declared := onBoth(left("rs1"), "virtual_service.web", func(b *topology.VirtualService) { b.Checker = program })
+		live := mutate(settle(t, declared, bareAll(declared)), "dir1", func(o state.Object) state.Object {
+			if c, ok := o.(state.Config); ok && c.Program == program {
+				c.Text = strings.Replace(c.Text, weight[0], weight[1], 1)
+				return c
+			}
+			return o
+		})
+		p := build(t, planner.Input{Topology: declared, Live: live})
+		if !p.Empty() {
+			t.Errorf("%s: %s", program, lines(p))
+		}
+		c, _ := live["dir1"].Objects.ByKey()[state.Config{Program: program, Topology: "web"}.Key()].(state.Config)
+		if !strings.Contains(c.Text, weight[1]) {
+			t.Fatalf("%s:\n%s", program, c.Text)
+		}
+		for _, r := range declared.Resources {
+			r.IgnoreChanges = nil
+		}
+		if p := build(t, planner.Input{Topology: declared, Live: live}); !strings.Contains(lines(p), "update dir1:config "+program) {
+			t.Errorf("%s: without it a weight changed by hand is no drift", program)
+		}
+	}
+}
+
 func TestARunbookShowsNoPassword(t *testing.T) {
 	objects, err := planner.Desired(webHA("rs1"), "dir2")
 	if err != nil {
