@@ -37,6 +37,10 @@ func (f *ImportedFile) keepalived(director *topology.Host, text string) error {
 			services[id] = b.First
 		}
 	}
+	states := map[string]string{} // as they are written, or not
+	for _, i := range c.Instances {
+		states[i.Name] = i.State
+	}
 	s := keepalivedOf(c.Effective())
 	im := newImporter(director, objectsOf(s.services))
 	for _, v := range s.services {
@@ -45,7 +49,7 @@ func (f *ImportedFile) keepalived(director *topology.Host, text string) error {
 		f.Lines[im.pathOf(b)] = services[v.ServiceID]
 		f.compareService(services[v.ServiceID], v, b)
 	}
-	f.instances(&im, s.vrrp, instances, groups)
+	f.instances(&im, s.vrrp, instances, groups, states)
 	f.Topology = im.sorted()
 	return nil
 }
@@ -182,12 +186,13 @@ func codes(ranges []keepalived.StatusRange) []int {
 }
 
 // instances declares what floats.
-func (f *ImportedFile) instances(im *importer, c keepalived.Config, lines, groups map[string]int) {
+func (f *ImportedFile) instances(im *importer, c keepalived.Config, lines, groups map[string]int, states map[string]string) {
 	names := map[string]bool{}
 	ours := map[string]string{} // the declared instance's name by the file's
 	bodies := map[string]*topology.VRRPInstance{}
 	for _, i := range c.Instances {
 		b := instanceBody(i, c)
+		b.State = states[i.Name]
 		name := instanceName(b)
 		if bodies[name] != nil {
 			f.left(lines[i.Name], "vrrp_instance", "%s is left out: another one has its interface and virtual_router_id", i.Name)
@@ -250,9 +255,6 @@ func resourceName(name string) string {
 func instanceBody(i keepalived.Instance, c keepalived.Config) *topology.VRRPInstance {
 	b := &topology.VRRPInstance{Interface: i.Interface, RouterID: c.Global.RouterID, VirtualRouterID: i.VirtualRouterID, Priority: i.Priority,
 		AdvertInterval: cmp.Or(i.AdvertInterval, time.Second), PreemptDelay: i.PreemptDelay, Version: i.Version, TrackInterfaces: i.TrackInterfaces}
-	if i.State == "MASTER" {
-		b.State = "MASTER"
-	}
 	if i.NoPreempt {
 		no := false
 		b.Preempt = &no

@@ -4,6 +4,7 @@ import (
 	"strings"
 
 	"github.com/lvsform/lvsform/formats/ldirectord"
+	"github.com/lvsform/lvsform/state"
 	"github.com/lvsform/lvsform/topology"
 )
 
@@ -37,6 +38,9 @@ func (f *ImportedFile) ldirectord(director *topology.Host, text string) error {
 // service's.
 func (f *ImportedFile) globals(text string, g ldirectord.Global) {
 	g.CheckInterval = 0
+	if g.ReaddQuiescent.Value { // as lvsform writes it
+		g.ReaddQuiescent = state.Opt[bool]{}
+	}
 	said, err := ldirectord.Config{Global: g}.Render()
 	if err != nil {
 		return

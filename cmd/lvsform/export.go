@@ -20,24 +20,28 @@ func (c *cli) exportCommand() *cobra.Command {
 	var format, host string
 	cmd := &cobra.Command{
 		Use:   "export",
-		Short: "Print a director's declared table for another program",
-		Long: `Prints the IPVS table that is declared on a director in the words of another
-program. The format ipvsadm is what ipvsadm-save -n prints and ipvsadm -R restores.
-What is declared there and has no place in the table is listed on stderr. No host is
-contacted.`,
+		Short: "Print what is declared on a director for another program",
+		Long: `Prints what is declared on a director in the words of another program. The format
+ipvsadm is what ipvsadm-save -n prints and ipvsadm -R restores; keepalived is a whole
+keepalived.conf, ldirectord a whole ldirectord.cf, with every virtual service of the
+director, whoever checks it. Passwords are not printed. What is declared there and has
+no place in it is listed on stderr. No host is contacted.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if err := c.checkFlags(cmd); err != nil {
 				return err
 			}
-			if format != "ipvsadm" {
-				return &usageError{cmd.CommandPath(), fmt.Errorf("--format takes ipvsadm, not %q", format)}
+			switch format {
+			case fromTable:
+				return c.export(host)
+			case fromKeepalived, fromLdirectord:
+				return c.exportConfig(format, host)
 			}
-			return c.export(host)
+			return &usageError{cmd.CommandPath(), fmt.Errorf("--format takes ipvsadm, keepalived or ldirectord, not %q", format)}
 		},
 	}
 	c.configFlags(cmd.Flags())
-	cmd.Flags().StringVar(&format, "format", "", "`ipvsadm`")
+	cmd.Flags().StringVar(&format, "format", "", "ipvsadm, keepalived or ldirectord: the `PROGRAM` that is to read it")
 	cmd.Flags().StringVar(&host, "host", "", "the director `NAME`; needed when there are several")
 	return cmd
 }
@@ -48,7 +52,7 @@ func (c *cli) export(name string) error {
 		return err
 	}
 	c.diagnose(diags)
-	h, err := director(t, name)
+	h, err := director(t, name, false)
 	if err != nil {
 		return err
 	}
@@ -101,13 +105,16 @@ func notInTable(declared []planner.Declared) []string {
 	return out
 }
 
-// director is the host of a name, or without one the only host that has a table.
-func director(t *topology.Topology, name string) (*topology.Host, error) {
+// director is the host of a name, or without one the only host that has a table,
+// or where that counts a VRRP instance.
+func director(t *topology.Topology, name string, floats bool) (*topology.Host, error) {
 	has := map[string]bool{}
 	for _, r := range t.Resources {
 		switch b := r.Body.(type) {
 		case *topology.VirtualService:
 			has[r.Host] = true
+		case *topology.VRRPInstance:
+			has[r.Host] = has[r.Host] || floats
 		case *topology.IPVS:
 			has[r.Host] = has[r.Host] || b.Timeouts != nil || len(b.Sync) > 0
 		}
