@@ -84,13 +84,32 @@ func (b *builder) keepWhatGoes(t *transition) {
 			}
 		}
 	}
+	for _, r := range zeroes { // from a drain that was cut off
+		if v, _ := t.live.service(r.Service); strings.Contains(v.SchedulerFlags, "-fallback") {
+			t.grown.chooseOthers(r.Service)
+		}
+	}
 	t.drained = t.grown.clone()
 	for _, r := range zeroes {
 		t.drained.putServer(r)
 	}
 	for _, r := range zeroes {
 		t.drained.bearZero(r.Service)
+		t.drained.chooseOthers(r.Service)
 	}
+}
+
+// chooseOthers lets a service that chooses by hashing choose another server for
+// the clients of one that is drained.
+func (s *settings) chooseOthers(id state.ServiceID) {
+	v, _ := s.service(id)
+	flag := fallbackFlag(v.Scheduler)
+	if flag == "" {
+		return
+	}
+	flags := withFlag(v.SchedulerFlags, flag)
+	v.SchedulerFlags, v.keepalived.SchedulerFlags, v.ldirectord.SchedulerFlags = flags, flags, flags
+	s.put(v)
 }
 
 // bearZero lets a service bear that all its servers are drained. The fallback
@@ -198,12 +217,15 @@ func (b *builder) step(c Change, prefix string, from, to state.Config) Change {
 	return out
 }
 
-// refuses tells whether clients that hash to a drained server are refused.
+// refuses tells whether clients that hash to a drained server are refused: dh
+// knows no other one, and sh and mh do so while they are told to.
 func (t *transition) refuses() []Hazard {
 	for _, d := range t.waiting {
 		v, _ := t.drained.service(d.Service)
-		hashes := v.Scheduler == "sh" || v.Scheduler == "mh"
-		if v.Scheduler == "dh" || hashes && !strings.Contains(v.SchedulerFlags, v.Scheduler+"-fallback") {
+		then, _ := t.final.service(d.Service)
+		_, stays := then.destination(d)
+		flag := fallbackFlag(then.Scheduler)
+		if v.Scheduler == "dh" || stays && flag != "" && !slices.Contains(strings.Split(then.SchedulerFlags, ","), flag) {
 			return []Hazard{HazardRefusesClients}
 		}
 	}

@@ -295,6 +295,43 @@ func TestWeightZeroUnderACheckerIsDrainedToo(t *testing.T) {
 	settle(t, top, live)
 }
 
+// A scheduler that hashes refuses the clients of a server of weight 0, unless it is
+// told to choose another one.
+func TestADrainUnderACheckerLetsTheSchedulerChooseOthers(t *testing.T) {
+	for _, program := range []string{"keepalived", "ldirectord"} {
+		hashing := func(weight int, servers ...string) *topology.Topology {
+			return onBoth(webHA(servers...), "virtual_service.web", func(b *topology.VirtualService) {
+				b.Checker, b.Scheduler, b.SchedulerFlags = program, "sh", []string{"sh-port"}
+				b.RealServers = slices.Clone(b.RealServers)
+				b.RealServers[len(servers)-1].Weight = weight
+			})
+		}
+		live := settle(t, hashing(2, "rs1", "rs2"), bareAll(webHA("rs1", "rs2")))
+		gone := hashing(1, "rs1")
+		gone.Hosts = append(gone.Hosts, webHA("rs1", "rs2").Hosts[2])
+		for name, tc := range map[string]struct {
+			top     *topology.Topology
+			hazards []planner.Hazard
+		}{"goes": {gone, nil}, "stays": {hashing(0, "rs1", "rs2"), []planner.Hazard{planner.HazardRefusesClients}}} {
+			p := build(t, planner.Input{Topology: tc.top, Live: live})
+			if s := p.Changes[0].After.(state.Config).Text; p.Changes[0].Drain == 0 || !strings.Contains(s, "sh-fallback") || !strings.Contains(s, "sh-port") {
+				t.Errorf("%s, one %s: %s\n%s", program, name, lines(p), s)
+			}
+			if diff := cmp.Diff(tc.hazards, p.Changes[0].Hazards); diff != "" {
+				t.Errorf("%s, one %s: %s", program, name, diff)
+			}
+			cut := build(t, planner.Input{Topology: tc.top, Live: execute(t, before(p, 1), live)})
+			if s := cut.Changes[0].After.(state.Config).Text; name == "goes" && (cut.Changes[0].Drain == 0 || !strings.Contains(s, "sh-fallback")) {
+				t.Errorf("%s: a drain that was cut off goes on with\n%s\n%s", program, lines(cut), s)
+			}
+			c, _ := settle(t, tc.top, live)["dir1"].Objects.ByKey()[state.Config{Program: program, Topology: "web"}.Key()].(state.Config)
+			if strings.Contains(c.Text, "sh-fallback") {
+				t.Errorf("%s, one %s: at last:\n%s", program, name, c.Text)
+			}
+		}
+	}
+}
+
 // keepalived deletes what is alive when the fallback comes, which must not end a
 // drain.
 func TestTheLastServerIsDrainedBesideAFallback(t *testing.T) {

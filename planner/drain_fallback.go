@@ -88,11 +88,14 @@ type drainedService struct {
 
 // fallback is the flag that lets the service choose another server; "" where it
 // needs or has none.
-func (s drainedService) fallback() string {
-	if s.Scheduler != "sh" && s.Scheduler != "mh" {
+func (s drainedService) fallback() string { return fallbackFlag(s.Scheduler) }
+
+// fallbackFlag is that of a scheduler; "" where there is none.
+func fallbackFlag(scheduler string) string {
+	if scheduler != "sh" && scheduler != "mh" {
 		return ""
 	}
-	return s.Scheduler + "-fallback"
+	return scheduler + "-fallback"
 }
 
 // drainedServices are they as they will be when the drain begins, by host and
