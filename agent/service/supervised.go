@@ -178,23 +178,22 @@ func (i supervised) reload(name string) error {
 	return fmt.Errorf("its reload does not end: %s", i.tail(name))
 }
 
-// takesHangup tells whether a process has seen to what SIGHUP does to it.
+// takesHangup tells whether a process has seen to what SIGHUP does to it: it
+// catches it, or blocks it and reads it, as keepalived does. One that blocks
+// faults, too, blocks everything for a moment, while it forks say.
 func takesHangup(pid int) bool {
 	status, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/status")
 	if err != nil {
 		return false // it has ended
 	}
-	for line := range strings.Lines(string(status)) {
-		name, value, _ := strings.Cut(line, ":")
-		switch name {
-		case "SigBlk", "SigIgn", "SigCgt": // blocked is what a signalfd reads
-			signals, err := strconv.ParseUint(strings.TrimSpace(value), 16, 64)
-			if err == nil && signals>>(unix.SIGHUP-1)&1 != 0 {
-				return true
-			}
-		}
+	has := func(set string, signal unix.Signal) bool {
+		_, value, _ := strings.Cut(string(status), "\n"+set+":")
+		value, _, _ = strings.Cut(value, "\n")
+		signals, err := strconv.ParseUint(strings.TrimSpace(value), 16, 64)
+		return err == nil && signals>>(signal-1)&1 != 0
 	}
-	return false
+	return has("SigCgt", unix.SIGHUP) || has("SigIgn", unix.SIGHUP) ||
+		has("SigBlk", unix.SIGHUP) && !has("SigBlk", unix.SIGSEGV)
 }
 
 // count is how many reloads the log tells of.
