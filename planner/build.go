@@ -44,9 +44,10 @@ func Build(in Input) *Plan {
 	p := &Plan{FormatVersion: FormatVersion, LvsformVersion: in.Version, Topology: t.Name, Destroy: in.Destroy,
 		Outputs: t.Outputs, Diagnostics: topology.Diagnostics{}, Checks: topology.Diagnostics{}}
 	p.Diagnostics = append(p.Diagnostics, diags...)
-	b := builder{in: in, plan: p, hosts: hosts, managed: map[string]bool{}, servers: map[string]string{}, owner: owners(t),
+	b := builder{in: in, seen: in.Live, plan: p, hosts: hosts, managed: map[string]bool{}, servers: map[string]string{}, owner: owners(t),
 		exclusive: exclusive(in), checked: check.Sysctls(t), fixed: map[string]Wave{}, previous: map[string]string{},
 		first: map[string][]string{}}
+	b.adopt()
 	for _, h := range t.Hosts {
 		if h.Managed {
 			p.Members = append(p.Members, h.Name)
@@ -61,8 +62,10 @@ func Build(in Input) *Plan {
 	b.unmanaged()
 	b.configSteps()
 	b.pairs()
+	b.fixedAddresses()
 	b.drains()
 	b.order()
+	b.takeOver()
 	all := p.Changes
 	b.selectChanges()
 	b.check(all)
@@ -97,6 +100,8 @@ func (b *builder) unmanaged() {
 
 type builder struct {
 	in      Input
+	seen    map[string]Live // as they were observed
+	adopted map[adoptedAt]*adopted
 	plan    *Plan
 	hosts   map[string]desired
 	managed map[string]bool
@@ -143,7 +148,7 @@ func (b *builder) host(h *topology.Host) {
 	hp.plan()
 	out.Modules = want.modules()
 	out.Query = b.hosts[h.Name].query(b.checked[h.Name])
-	out.Observed = scope(live, b.hosts[h.Name], b.plan.Topology)
+	out.Observed = scope(b.seen[h.Name], b.hosts[h.Name], b.plan.Topology)
 	b.plan.Hosts = append(b.plan.Hosts, out)
 }
 
@@ -200,7 +205,7 @@ func (hp *hostPlanner) declared(key state.Key, w *want) {
 	entry, claimed := hp.ledger[key]
 	claim, mine := entry.Claim(hp.b.plan.Topology)
 	given := hp.givenBack(key)
-	if given {
+	if given || hp.sinks(live) {
 		live = nil // its program takes it away before this creates it
 	}
 	object := hp.settle(w, live, entry, mine)

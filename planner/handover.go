@@ -59,6 +59,12 @@ func (s settings) addresses() []netip.Addr {
 			out = append(out, v.Address)
 		}
 	}
+	return append(out, s.floating()...)
+}
+
+// floating are the addresses of the instances.
+func (s settings) floating() []netip.Addr {
+	var out []netip.Addr
 	for _, i := range s.vrrp.Instances {
 		for _, a := range slices.Concat(i.Addresses, i.Excluded) {
 			out = append(out, a.IP.Addr())
@@ -183,6 +189,53 @@ func (hp *hostPlanner) floats(a state.Address) bool {
 		}
 	}
 	return false
+}
+
+// sinks tells whether keepalived has a live address as a master, and is to have it
+// no more.
+func (hp *hostPlanner) sinks(o state.Object) bool {
+	a, ok := o.(state.Address)
+	if !ok {
+		return false
+	}
+	live, _ := settingsOf(hp.live[state.Config{Program: programKeepalived, Topology: hp.b.plan.Topology}.Key()])
+	return !hp.floats(a) && live.floats(a)
+}
+
+// floats tells whether an instance has an address.
+func (s settings) floats(a state.Address) bool {
+	for ip, at := range places(s.vrrp.Instances) {
+		if ip.Addr() == a.IP.Addr() && at.device == a.Device {
+			return true
+		}
+	}
+	return false
+}
+
+// fixedAddresses lets an address that floats no more be made when every host has
+// given it up: keepalived takes away what it had as a master, whoever made it.
+func (b *builder) fixedAddresses() {
+	for i := range b.plan.Changes {
+		c := &b.plan.Changes[i]
+		a, ok := c.After.(state.Address)
+		if !ok || c.Action != Create || a.Device == "lo" {
+			continue
+		}
+		for _, d := range b.plan.Changes {
+			before, _ := settingsOf(d.Before)
+			after, _ := settingsOf(d.After)
+			if !slices.Contains(before.floating(), a.IP.Addr()) || slices.Contains(after.floating(), a.IP.Addr()) {
+				continue
+			}
+			b.wait(c.ID, d.ID)
+			if !c.given {
+				c.given, c.Hazards = true, append(c.Hazards, HazardAddressGap)
+			}
+			if w, fixed := b.fixed[c.ID]; !fixed || w < b.waveOf(d) {
+				b.fixed[c.ID] = b.waveOf(d)
+			}
+		}
+	}
 }
 
 // idle tells whether a program came with the topology and has nothing left to do

@@ -150,3 +150,33 @@ func TestAnExclusiveTableLeavesWhatProgramsKeep(t *testing.T) {
 		t.Errorf("an edited text: %s", lines(p))
 	}
 }
+
+// keepalived takes away what it had as a master: one apply makes the address again.
+func TestAnAddressThatFloatsNoMoreIsMadeWhenKeepalivedHasGivenItUp(t *testing.T) {
+	const made = "remove create dir1:address eth0/172.18.20.128 [address_gap]\n"
+	for holder, want := range map[string]string{
+		"dir1": "0 directors, remove update dir2:config keepalived/web\n1 directors, remove update dir1:config keepalived/web\n1 directors, " + made,
+		"dir2": "0 directors, remove update dir1:config keepalived/web\n1 directors, remove update dir2:config keepalived/web\n2 directors, " + made,
+	} {
+		settled := settle(t, webHA("rs1"), bareAll(webHA("rs1")))
+		fixed := webHA("rs1")
+		fixed.Resources = slices.DeleteFunc(fixed.Resources, func(r *topology.Resource) bool { return r.Body.Type() == "vrrp_instance" })
+		fixed.Resources = append(fixed.Resources, &topology.Resource{Path: "address.vip", Host: "dir1", Body: &topology.Address{IP: vip32, Device: "eth0", Label: "eth0:0"}})
+		p := build(t, planner.Input{Topology: fixed, Live: holding(settled, holder)})
+		if diff := cmp.Diff(want, lines(p)); diff != "" {
+			t.Errorf("%s holds it: %s", holder, diff)
+		}
+		live := execute(t, p, settled) // whose addresses keepalived has taken away
+		if p := build(t, planner.Input{Topology: fixed, Live: live}); !p.Empty() {
+			t.Errorf("%s held it: %s", holder, lines(p))
+		}
+		if a := live["dir1"].Objects.ByKey()[state.Address{Device: "eth0", IP: vip32}.Key()]; a == nil {
+			t.Errorf("%s held it: nobody has it", holder)
+		}
+		for _, c := range p.Changes {
+			if c.Key().Kind == state.KindAddress && (c.Claim.Before.Object != nil || !c.Announce || !slices.Contains(c.Hazards, planner.HazardAddressGap)) {
+				t.Errorf("%s held it: it would be left behind one day, not announced, or missing without a word: %+v", holder, c)
+			}
+		}
+	}
+}

@@ -99,9 +99,9 @@ const (
 	// HazardChangedByHand: the live object is no longer as lvsform left it, so
 	// it is left alone and only forgotten.
 	HazardChangedByHand Hazard = "changed_by_hand"
-	// HazardAddressGap: addresses that the host holds as the master of an
-	// instance of VRRP go to another instance of it, or to another interface.
-	// keepalived takes them away first, and until it has them again nobody does.
+	// HazardAddressGap: addresses that keepalived has as the master of an instance
+	// of VRRP go to another instance, to another interface, or become fixed.
+	// keepalived takes them away first, and for a moment nobody has them.
 	HazardAddressGap Hazard = "address_gap"
 )
 

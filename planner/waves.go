@@ -173,6 +173,9 @@ func (r *role) rank(c Change) int {
 		}
 		return 5
 	case state.Address:
+		if c.given {
+			return 15
+		}
 		if vip {
 			return 12
 		}

@@ -11,6 +11,7 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"strings"
@@ -47,8 +48,10 @@ type Parts struct {
 	Services Services
 	// Table reads the virtual services of the live IPVS table.
 	Table func() ([]state.ServiceID, error)
-	Root  string        // of the file tree; "" is /
-	Wait  time.Duration // how long a reload may take to show; 0: a minute and a half
+	// Addresses reads those of the host.
+	Addresses func() ([]netip.Addr, error)
+	Root      string        // of the file tree; "" is /
+	Wait      time.Duration // how long a reload may take to show; 0: a minute and a half
 }
 
 // How long a program may take to test a configuration; ldirectord is a large
@@ -58,6 +61,8 @@ const testTime = 60 * time.Second
 const (
 	mostWait  = 90 * time.Second // ldirectord takes its time to start on a slow host
 	waitPause = 20 * time.Millisecond
+	// addressWait is what keepalived may take to give up addresses.
+	addressWait = 10 * time.Second
 )
 
 // ErrMissing is a host without the program.
@@ -160,7 +165,28 @@ func (p Parts) reload(program, old, text string, there bool) error {
 		text = ""
 	}
 	kept := services(program, text)
-	return p.await(program, kept, without(services(program, old), kept))
+	if err := p.await(program, kept, without(services(program, old), kept)); err != nil {
+		return err
+	}
+	return p.awaitAddresses(without(floating(program, old), floating(program, text)))
+}
+
+// awaitAddresses waits until the host has addresses no more that a program has
+// been told to give up. One that stays is not the program's: it has not been the
+// master.
+func (p Parts) awaitAddresses(gone []netip.Addr) error {
+	if len(gone) == 0 {
+		return nil
+	}
+	for end := time.Now().Add(min(cmp.Or(p.Wait, mostWait), addressWait)); ; time.Sleep(waitPause) {
+		live, err := p.Addresses()
+		if err != nil {
+			return err
+		}
+		if len(without(gone, live)) == len(gone) || time.Now().After(end) {
+			return nil
+		}
+	}
 }
 
 // Started waits until a program that was started has set up the services of its
@@ -205,9 +231,9 @@ func (p Parts) await(program string, want, gone []state.ServiceID) error {
 	}
 }
 
-// without are the services that are not among others.
-func without(services, others []state.ServiceID) (out []state.ServiceID) {
-	other := make(map[state.ServiceID]bool, len(others))
+// without are those that are not among others.
+func without[T comparable](services, others []T) (out []T) {
+	other := make(map[T]bool, len(others))
 	for _, id := range others {
 		other[id] = true
 	}

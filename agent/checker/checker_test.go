@@ -395,3 +395,30 @@ quiescent=no
 		}
 	}
 }
+
+// A reload is over when keepalived has given up what it was told to give up.
+func TestAReloadWaitsForAddresses(t *testing.T) {
+	h := newHost(t)
+	h.runs = true
+	vip, other := netip.MustParseAddr("192.0.2.100"), netip.MustParseAddr("2001:db8::100")
+	instance := func(addresses ...string) string {
+		return "vrrp_instance a {\n  virtual_router_id 7\n  virtual_ipaddress {\n    " + strings.Join(addresses, "\n    ") + "\n  }\n" +
+			"  virtual_ipaddress_excluded {\n    2001:db8::100/128 dev eth0\n  }\n  unicast_peer {\n    192.0.2.9\n  }\n}\n"
+	}
+	asked := 0
+	p := h.parts()
+	p.Wait = time.Minute
+	p.Addresses = func() ([]netip.Addr, error) {
+		if asked++; asked < 3 {
+			return []netip.Addr{other, vip}, nil
+		}
+		return []netip.Addr{other}, nil
+	}
+	if err := p.reload(Keepalived, instance("192.0.2.100/32 label eth0:0", "192.0.2.101"), instance("192.0.2.101"), true); err != nil || asked != 3 {
+		t.Errorf("looked %d times: %v", asked, err)
+	}
+	want := []netip.Addr{netip.MustParseAddr("192.0.2.101"), other}
+	if diff := cmp.Diff(want, floating(Keepalived, instance("192.0.2.101/24")), cmp.Comparer(func(a, b netip.Addr) bool { return a == b })); diff != "" {
+		t.Error(diff)
+	}
+}

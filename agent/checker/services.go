@@ -51,6 +51,34 @@ func keepalivedServices(text string) (out []state.ServiceID) {
 	return out
 }
 
+// floating are the addresses that keepalived has as a master.
+func floating(program, text string) (out []netip.Addr) {
+	if program != Keepalived {
+		return nil
+	}
+	depth, at := 0, 0 // at is the depth of a list of addresses
+	for line := range strings.Lines(text) {
+		for i, w := range wordsOf(line) {
+			switch {
+			case w == "{":
+				depth++
+			case w == "}":
+				if depth--; depth < at {
+					at = 0
+				}
+			case depth == 1 && (w == "virtual_ipaddress" || w == "virtual_ipaddress_excluded"):
+				at = 2
+			case at > 0 && depth == at && i == 0:
+				address, _, _ := strings.Cut(w, "/")
+				if a, err := netip.ParseAddr(address); err == nil {
+					out = append(out, a)
+				}
+			}
+		}
+	}
+	return out
+}
+
 // wordsOf are the words of a line without its comment; braces are words, and
 // what is quoted is one that is none of the grammar's.
 func wordsOf(line string) []string {

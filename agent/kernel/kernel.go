@@ -6,6 +6,7 @@ package kernel
 import (
 	"errors"
 	"fmt"
+	"net/netip"
 	"slices"
 
 	"github.com/vishvananda/netlink/nl"
@@ -42,7 +43,7 @@ func New() *Kernel {
 	nl.EnableErrorMessageReporting = true // the kernel says what it dislikes
 	k := &Kernel{network: network.New(module.Load),
 		packages: packages.Packages{System: command.Host{}}, services: service.Services{System: command.Host{}}}
-	k.parts = checker.Parts{System: command.Host{}, Services: &k.services, Table: k.serviceIDs}
+	k.parts = checker.Parts{System: command.Host{}, Services: &k.services, Table: k.serviceIDs, Addresses: k.addresses}
 	return k
 }
 
@@ -278,6 +279,21 @@ func (k *Kernel) serviceIDs() ([]state.ServiceID, error) {
 		return nil, err
 	}
 	return k.table.Services()
+}
+
+// addresses are those that the host has by now.
+func (k *Kernel) addresses() ([]netip.Addr, error) {
+	host, err := k.Read(txn.Query{Network: true})
+	if err != nil {
+		return nil, err
+	}
+	var out []netip.Addr
+	for _, o := range host.Objects {
+		if a, ok := o.(state.Address); ok {
+			out = append(out, a.IP.Addr())
+		}
+	}
+	return out, nil
 }
 
 // applyServices starts and stops services. One that sets up virtual services is

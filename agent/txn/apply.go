@@ -1,6 +1,7 @@
 package txn
 
 import (
+	"errors"
 	"fmt"
 	"strings"
 
@@ -99,7 +100,7 @@ func (r *run) applyBatch(from, to int) (failed int, err error) {
 	if len(changes) == 0 {
 		return -1, nil
 	}
-	if err := r.takeUp(changes); err != nil {
+	if err := errors.Join(r.takeUp(changes), r.takeAddresses(changes)); err != nil {
 		return index[0], err
 	}
 	done, err := r.Kernel.Apply(changes)

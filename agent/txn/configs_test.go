@@ -37,6 +37,10 @@ func (k *diary) Apply(changes []state.Change) (int, error) {
 		if c.Text == "old\n" {
 			change = state.Change{After: k.gives}
 		}
+		_, there := k.Kernel.Objects().ByKey()[k.gives.Key()] // keepalived takes an address that it finds
+		if there && change.After != nil && k.gives.Key().Kind == state.KindAddress {
+			change = state.Change{Before: k.gives, After: k.gives}
+		}
 		if _, err := k.Kernel.Apply([]state.Change{change}); err != nil {
 			return 0, err
 		}
@@ -104,6 +108,41 @@ func TestWhatAProgramGetsBackIsItsOwn(t *testing.T) {
 		"hold tcp/192.0.2.100:80", "delete ipvs_service tcp/192.0.2.100:80", "make config keepalived/web", "release"}
 	if diff := cmp.Diff(want, k.did); diff != "" {
 		t.Error(diff)
+	}
+}
+
+// keepalived takes its addresses away with their instance; where it does not run,
+// what it had is taken up.
+func TestAnAddressThatKeepalivedGivesUpIsMade(t *testing.T) {
+	vip := state.Address{Device: "eth0", IP: netip.MustParsePrefix("192.0.2.100/32"), Scope: "global"}
+	fixed := vip
+	fixed.Label = "eth0:0"
+	gives, makes := step(config("old\n"), config("new\n")), step(nil, fixed)
+	for name, runs := range map[string]bool{"it runs": true, "it does not": false} {
+		k := &diary{Kernel: withKeepalived(config("old\n"), vip)}
+		if runs {
+			k.gives = vip
+		}
+		if _, err := run(t, k, begin(makes, gives)); code(err) != wire.ErrorStale {
+			t.Fatalf("%s: made before keepalived gives it up: %v", name, err)
+		}
+		if _, err := run(t, k, begin(gives, makes)); err != nil {
+			t.Fatalf("%s: %v", name, err)
+		}
+		if live := k.Objects().ByKey(); live[fixed.Key()] != state.Object(fixed) {
+			t.Errorf("%s: %v", name, live[fixed.Key()])
+		}
+		k = &diary{Kernel: withKeepalived(config("old\n"), vip)}
+		if runs {
+			k.gives = vip
+		}
+		before := k.Objects()
+		if _, err := run(t, k, begin(gives, makes, fails)); code(err) != wire.ErrorRolledBack {
+			t.Fatalf("%s: %v", name, err)
+		}
+		if diff := cmp.Diff(before, k.Objects(), cmp.Comparer(func(a, b state.Object) bool { return a == b })); diff != "" {
+			t.Errorf("%s: taken back: %s", name, diff)
+		}
 	}
 }
 

@@ -60,6 +60,32 @@ func (r *run) takeUp(changes []state.Change) error {
 	return err
 }
 
+// takeAddresses prepares the making of addresses that keepalived had and has not
+// taken away, for it does not run: what is live is changed into what is made.
+func (r *run) takeAddresses(changes []state.Change) error {
+	freed := func(c state.Change) bool { return c.Before == nil && r.freed[c.Key()] }
+	if !slices.ContainsFunc(changes, freed) {
+		return nil
+	}
+	host, err := r.Kernel.Read(Query{Network: true})
+	if err != nil {
+		return err
+	}
+	live := host.Objects.ByKey()
+	for i, c := range changes {
+		if freed(c) {
+			changes[i].Before = live[c.Key()]
+		}
+	}
+	return nil
+}
+
+// mayFree tells whether an object is a text by which keepalived has addresses.
+func mayFree(o state.Object) bool {
+	c, ok := o.(state.Config)
+	return ok && c.Program == "keepalived"
+}
+
 // configsBack tells whether all configurations are as they were: the services
 // that they have given are their programs' again, which nobody else may touch.
 // Before that what this transaction has made of them goes, for a program keeps

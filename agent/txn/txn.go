@@ -91,13 +91,14 @@ type run struct {
 	disturbed disturbance
 	secret    map[state.Key]bool // what messages must not show
 	given     []state.ServiceID  // that programs give up in this transaction
+	freed     map[state.Key]bool // addresses that keepalived had, and that are made when it has given them up
 }
 
 func newRun(t Txn, b wire.Begin) *run {
 	r := &run{
 		Txn: t, steps: b.Steps, keys: make([]state.Key, len(b.Steps)),
 		final: make(map[state.Key]int, len(b.Steps)), learned: map[state.Key]state.Object{},
-		disturbed: newDisturbance(), secret: map[state.Key]bool{},
+		disturbed: newDisturbance(), secret: map[state.Key]bool{}, freed: map[state.Key]bool{},
 	}
 	for i, s := range r.steps {
 		r.given = append(r.given, s.Gives...)
@@ -170,7 +171,7 @@ func (r *run) begin(before state.Objects) {
 // before it on the same object taken into account.
 func (r *run) checkBefore() error {
 	now := make(map[state.Key]state.Object, len(r.final))
-	given := map[state.ServiceID]bool{}
+	given, config := map[state.ServiceID]bool{}, false
 	for i, s := range r.steps {
 		for _, id := range s.Gives {
 			given[id] = true
@@ -181,6 +182,11 @@ func (r *run) checkBefore() error {
 		if s.Change.Before == nil && given[serviceOf(s.Change.After)] {
 			// Whatever its program has made of it by now, it takes it away first.
 			delete(r.expected, r.keys[i])
+		}
+		config = config || mayFree(s.Change.Before)
+		if a, ok := s.Change.After.(state.Address); ok && s.Change.Before == nil && config && r.expected[a.Key()] != nil {
+			r.freed[a.Key()] = true
+			delete(r.expected, a.Key())
 		}
 		live, ok := now[r.keys[i]]
 		if !ok {

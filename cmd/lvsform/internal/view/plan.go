@@ -174,7 +174,7 @@ var hazardWords = map[planner.Hazard]string{
 	planner.HazardConnections:    "connections through it end",
 	planner.HazardRefusesClients: "clients that its scheduler maps to it are refused",
 	planner.HazardChangedByHand:  "it was changed by hand, so it is left alone",
-	planner.HazardAddressGap:     "its addresses change their instance: nobody has them until keepalived has taken them again",
+	planner.HazardAddressGap:     "keepalived gives the address up first: for a moment nobody has it",
 }
 
 func hazardText(hazards []planner.Hazard) string {
