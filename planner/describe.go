@@ -107,6 +107,10 @@ func Title(o state.Object) string {
 		return fmt.Sprintf("route %q", o.To)
 	case state.Rule:
 		return "rule"
+	case state.Config:
+		if o.Topology == "" {
+			return fmt.Sprintf("config %q", o.Program)
+		}
 	case state.Timeouts:
 		return "ipvs_timeouts"
 	case state.Service:

@@ -88,6 +88,9 @@ func (hp *hostPlanner) undo(c *Change, claimed, before, live state.Object) {
 			"Other programs may have come to need it. Remove it by hand if nothing does.")
 		return
 	case state.Config: // what was there before the claim was lvsform's too
+		if hp.b.adopted[adoptedAt{hp.host.Name, live.Key()}] != nil {
+			return // or somebody's own, who has it still
+		}
 		c.Action, c.After = Delete, nil
 		return
 	case state.Unit:

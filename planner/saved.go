@@ -25,6 +25,11 @@ func scope(live Live, want desired, topologyName string) state.Objects {
 			return false
 		}
 		key := o.Key()
+		if c, ok := o.(state.Config); ok && c.Topology == "" { // with what lvsform has there
+			c.Topology = topologyName
+			_, claimed := claims[c.Key()].Claim(topologyName)
+			return claimed || want[key] != nil || want[c.Key()] != nil
+		}
 		_, claimed := claims[key].Claim(topologyName)
 		return claimed || want[key] != nil
 	}

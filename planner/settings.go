@@ -201,7 +201,7 @@ func (s settings) withoutInstances(names []string) settings {
 // has written.
 func settingsOf(o state.Object) (settings, bool) {
 	c, ok := o.(state.Config)
-	if !ok {
+	if !ok || c.Topology == "" { // somebody's own
 		return settings{}, false
 	}
 	if c.Program == programLdirectord {

@@ -27,6 +27,9 @@ func configPath(c state.Config) string {
 	if c.Program == "ldirectord" {
 		return "/etc/ha.d/ldirectord.cf"
 	}
+	if c.Topology == "" {
+		return "/etc/keepalived/keepalived.conf"
+	}
 	return "/etc/keepalived/lvsform/" + c.Topology + ".conf"
 }
 
