@@ -91,7 +91,7 @@ func (s *shared) add(own settings) {
 		s.instances, s.services = map[string]bool{}, map[state.ServiceID]bool{}
 	}
 	for _, i := range own.vrrp.Instances {
-		s.instances[i.Name] = true
+		s.instances[identity(i)] = true
 	}
 	for _, v := range own.services {
 		s.services[v.ServiceID] = true
@@ -180,7 +180,7 @@ func (s *shared) pieces(file state.Config) (out []piece, ok bool) {
 	}
 	ours := map[string]bool{}
 	for _, i := range c.Effective().Instances {
-		ours[i.Name] = s.instances[instanceName(instanceBody(i, c))]
+		ours[i.Name] = s.instances[identity(i)]
 	}
 	members := map[string][]string{}
 	for _, g := range c.SyncGroups {
@@ -219,9 +219,12 @@ func (s *shared) part(h *topology.Host, file state.Config) (state.Config, bool) 
 	}
 	part := w.config.settings
 	part.services = slices.DeleteFunc(slices.Clone(part.services), func(v served) bool { return !s.services[v.ServiceID] })
+	if c, _, err := keepalived.Parse(file.Text); err == nil && file.Program == programKeepalived {
+		part = part.named(c.Instances)
+	}
 	var gone []string
 	for _, i := range part.vrrp.Instances {
-		if !s.instances[i.Name] {
+		if !s.instances[identity(i)] {
 			gone = append(gone, i.Name)
 		}
 	}
@@ -243,6 +246,43 @@ func (s *shared) part(h *topology.Host, file state.Config) (state.Config, bool) 
 	text, err := part.render()
 	out.Text = text
 	return out, err == nil && !part.empty()
+}
+
+// identity is what makes an instance, whatever its name: that is derived from it.
+func identity(i instance) string {
+	b := &topology.VRRPInstance{Interface: i.Interface, VirtualRouterID: i.VirtualRouterID}
+	for _, a := range i.Addresses {
+		b.VirtualAddresses = append(b.VirtualAddresses, topology.VirtualAddress{IP: a.IP})
+	}
+	return instanceName(b)
+}
+
+// named gives instances the names that the same ones have among others:
+// keepalived takes one of another name for another one, and gives up its
+// addresses before it has them again.
+func (s settings) named(others []instance) settings {
+	names := map[string]string{}
+	for _, i := range others {
+		names[identity(i)] = i.Name
+	}
+	own := map[string]string{}
+	s.vrrp.Instances = slices.Clone(s.vrrp.Instances)
+	for n, i := range s.vrrp.Instances {
+		if name := names[identity(i)]; name != "" {
+			own[i.Name], s.vrrp.Instances[n].Name = name, name
+		}
+	}
+	s.vrrp.SyncGroups = slices.Clone(s.vrrp.SyncGroups)
+	for n, g := range s.vrrp.SyncGroups {
+		members := slices.Clone(g.Instances)
+		for m, name := range members {
+			if own[name] != "" {
+				members[m] = own[name]
+			}
+		}
+		s.vrrp.SyncGroups[n].Instances = members
+	}
+	return s
 }
 
 // without is a text without the lines of some blocks.

@@ -267,7 +267,7 @@ func (hp *hostPlanner) settleConfigs() {
 	for _, w := range hp.want.configs(hp.b.plan.Topology) {
 		key := w.object.Key()
 		live, _ := settingsOf(hp.live[key])
-		now := w.config.clone()
+		now := w.config.clone().named(live.vrrp.Instances)
 		for _, d := range now.destinations() {
 			in := w.config.table[d.Key()]
 			was, _ := live.service(d.Service)
