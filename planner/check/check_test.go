@@ -192,6 +192,8 @@ route "away" {
   real_server`, `  checker = "ldirectord"
   health_check "on" {}
   real_server`, []string{`LVS024 warning: health_check "on" {}`}},
+	"LVS028 both sync daemons and backup_only": {paired + both, `"net.ipv4.vs.backup_only" = 0`, `"net.ipv4.vs.backup_only" = 1`,
+		[]string{`LVS028 warning: settings = { "net.ipv4.vs.backup_only" = 1 }`}},
 	"LVS028 the backup is a real server too": {paired, `  checker  = "keepalived"
   real_server "rs1" {
     host = host.rs1

@@ -87,3 +87,19 @@ const second = `vrrp_instance "second" {
   virtual_address "vip" { ip = "192.0.2.200/32" }
 }
 `
+
+// both are the two sync daemons of a director of paired.
+const both = `ipvs "connections" {
+  host = host.dir1
+  sync "master" {
+    interface = "eth0"
+  }
+  sync "backup" {
+    interface = "eth0"
+  }
+}
+sysctl "backup" {
+  host     = host.dir1
+  settings = { "net.ipv4.vs.backup_only" = 0 }
+}
+`

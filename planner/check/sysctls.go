@@ -33,6 +33,10 @@ func Sysctls(t *topology.Topology) map[string][]string {
 			q.service(r.Host, b)
 		case *topology.Masquerade:
 			q.add(r.Host, "net.ipv4.vs.conntrack")
+		case *topology.IPVS:
+			if len(b.Sync) > 1 {
+				q.add(r.Host, "net.ipv4.vs.backup_only")
+			}
 		case *topology.Sysctl:
 			if _, ok := b.Settings["net.ipv6.conf.all.forwarding"]; ok {
 				q.add(r.Host, "net.ipv6.conf.*.accept_ra")

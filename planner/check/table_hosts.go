@@ -110,11 +110,11 @@ func hostChecks() []Check {
 		},
 		{
 			ID: "LVS028", Severity: topology.Warning,
-			Title: "a director of a pair that is also a real server, without backup_only",
+			Title: "a director of a pair that is also a real server without backup_only, or schedules nothing with it",
 			Why: "The master sends some requests to the backup as a real server. With dr and tun they arrive for the VIP, and the backup has a service for the VIP in its own table: it schedules them once more, to another server or back to the master, " +
-				"and a packet may go to and fro until its TTL is used up. With net.ipv4.vs.backup_only = 1 a host whose sync daemon is a backup schedules nothing.",
+				"and a packet may go to and fro until its TTL is used up. With net.ipv4.vs.backup_only = 1 a host schedules nothing while a backup sync daemon runs on it: where it runs always, beside that of the master, nothing at all.",
 			See: []string{"sysctl net.ipv4.vs.backup_only", "ipvsadm -L --daemon    # backup sync daemon", "ipvsadm -Ln --stats    # on the backup: the service counts connections"},
-			Fix: "Leave the work of the real servers to other hosts. Where a director has to do it, set net.ipv4.vs.backup_only = 1 on both, with a sync daemon whose role follows the VRRP state: while a host runs a backup daemon it then schedules nothing at all, master or not.",
+			Fix: "Leave the work of the real servers to other hosts, and backup_only at 0 where both sync daemons run. Where a director has to be a real server, set net.ipv4.vs.backup_only = 1 on both, with a sync daemon whose role follows the VRRP state: while a host runs a backup daemon it then schedules nothing at all, master or not.",
 		},
 		{
 			ID: "LVS029", Severity: topology.Warning,

@@ -69,6 +69,7 @@ func (w *world) vrrp() {
 		}
 	}
 	w.masterToo()
+	w.schedulesNothing()
 }
 
 // groups are the instances that share an address, directly or through others;
@@ -397,4 +398,33 @@ func (w *world) backs(m *machine, s *service) bool {
 func (w *world) backupOnly(m *machine) bool {
 	v, known := m.sysctl("net.ipv4.vs.backup_only")
 	return known && v != 0
+}
+
+// schedulesNothing looks for directors that tell of connections and hear of them,
+// so that they may take a VIP at any moment, and schedule nothing while they hear.
+func (w *world) schedulesNothing() {
+	seen := map[*machine]bool{}
+	for _, s := range w.services {
+		m := s.director
+		if seen[m] || !m.hears() || !w.backupOnly(m) {
+			continue
+		}
+		seen[m] = true
+		r := m.syncs[0]
+		w.report(finding{id: "LVS028", host: m.host.Name, object: s.resource.Path,
+			summary: fmt.Sprintf("%s schedules nothing", m.host.Name),
+			detail:  "net.ipv4.vs.backup_only = 1 takes its services out of use while a backup sync daemon runs, and here one runs always, beside that of the master. Set it to 0.",
+			at:      []topology.Range{rangeOf(m.declared["net.ipv4.vs.backup_only"], "settings"), rangeOf(r, "sync.backup"), s.resource.Range}})
+	}
+}
+
+// hears tells whether a host runs both sync daemons.
+func (m *machine) hears() bool {
+	roles := map[string]bool{}
+	for _, r := range m.syncs {
+		for _, s := range r.Body.(*topology.IPVS).Sync {
+			roles[s.Role] = true
+		}
+	}
+	return roles["master"] && roles["backup"]
 }
