@@ -80,10 +80,11 @@ type Unit struct {
 }
 
 // Config is a topology's part of the configuration of keepalived(8) or
-// ldirectord(8), beside what others have configured there.
+// ldirectord(8), beside what others have configured there: that is a Config too,
+// of no topology, all of the program's own file but what lvsform adds to it.
 type Config struct {
 	Program  string `json:"program"`  // keepalived or ldirectord
-	Topology string `json:"topology"` // whose part it is
+	Topology string `json:"topology"` // whose part it is; "": nobody's
 	Text     string `json:"text"`     // may hold secrets
 }
 

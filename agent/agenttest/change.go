@@ -112,7 +112,9 @@ func (k *Kernel) changeUnit(c state.Change, u state.Unit) error {
 func (k *Kernel) changeConfig(c state.Change, o state.Config) error {
 	switch {
 	case c.After == nil:
-	case o.Program != "keepalived" && o.Program != "ldirectord" || o.Topology == "" || !strings.HasSuffix(o.Text, "\n"):
+	case o.Topology == "" && c.Before == nil: // what is written by hand is somebody's own
+		return ErrInvalid
+	case o.Program != "keepalived" && o.Program != "ldirectord" || o.Topology != "" && !strings.HasSuffix(o.Text, "\n"):
 		return ErrInvalid
 	case k.get(state.Package{Name: o.Program}.Key()) == nil:
 		return fmt.Errorf("%s: %w: install its package", o.Program, ErrNotFound)

@@ -73,8 +73,13 @@ type files interface {
 	// read returns its parts by topology.
 	read() (map[string]string, error)
 	// put tests the configuration with a part, or without it where text is nil,
-	// and puts it in place.
-	put(topology string, text *string) error
+	// and puts it in place; with it what is written by hand, where rest is not
+	// nil. No topology is no part.
+	put(topology string, text, rest *string) error
+	main() string
+	readMain() (file, error)
+	// addedEnd is where lvsform's additions to a main file end; -1: none.
+	addedEnd(text string) (int, error)
 }
 
 func (p Parts) files(program string) (files, error) {
@@ -101,59 +106,82 @@ func (p Parts) Read() (out state.Objects, err error) {
 		for topology, text := range parts {
 			out = append(out, state.Config{Program: program, Topology: topology, Text: text})
 		}
+		if main, err := f.readMain(); err == nil {
+			if text, ok := byHand(f, main); ok {
+				out = append(out, state.Config{Program: program, Text: text})
+			}
+		}
 	}
 	out.Sort()
 	return out, nil
 }
 
 // Apply puts parts in place or removes them, and returns how many changes were
-// made. A refused part leaves the old one in place and in use.
+// made. A refused part leaves the old one in place and in use. A part that stands
+// beside a change of what is written by hand is changed with it, at once.
 func (p Parts) Apply(changes []state.Change) (done int, err error) {
-	for n, c := range changes {
-		if err := p.change(c); err != nil {
-			return n, err
+	for n := 0; n < len(changes); {
+		size := pair(changes[n:])
+		if err := p.change(changes[n : n+size]); err != nil {
+			return n + size - 1, err // neither is to be tried alone
 		}
+		n += size
 	}
 	return len(changes), nil
 }
 
-func (p Parts) change(c state.Change) error {
-	config, ok := c.After.(state.Config)
+func (p Parts) change(changes []state.Change) error {
+	var config state.Config
 	var text *string
-	if ok {
-		text = &config.Text
-	} else if config, ok = c.Before.(state.Config); !ok {
-		return nil
-	}
-	if !safe(config.Topology) {
-		return fmt.Errorf("%q is no name of a topology", config.Topology)
+	program := configOf(changes[0]).Program
+	for _, c := range changes {
+		if own := configOf(c); own.Topology != "" {
+			config = own
+			if c.After != nil {
+				text = &own.Text
+			}
+			if !safe(config.Topology) {
+				return fmt.Errorf("%q is no name of a topology", config.Topology)
+			}
+		}
 	}
 	if text != nil && (!strings.HasSuffix(*text, "\n") || strings.ContainsRune(*text, 0) || len(*text) > mostText) {
 		return fmt.Errorf("the text must end with a line's end, and have no NUL and at most %d bytes", mostText)
 	}
-	f, err := p.files(config.Program)
+	f, err := p.files(program)
 	if err != nil {
 		return err
+	}
+	hand, rest, err := p.rest(f, changes)
+	if err != nil {
+		return fmt.Errorf("%s: %w", mainOf(program), err)
 	}
 	parts, err := f.read()
 	if err != nil {
 		return err
 	}
 	old, had := parts[config.Topology]
-	if text == nil && !had || text != nil && had && old == *text {
+	if rest == nil && (text == nil && !had || text != nil && had && old == *text) {
 		return nil
 	}
-	if text != nil && p.System.Find(config.Program) == "" {
+	if text != nil && p.System.Find(program) == "" {
 		return ErrMissing
 	}
-	if err := f.put(config.Topology, text); err != nil {
+	if err := f.put(config.Topology, text, rest); err != nil {
 		return err
 	}
-	return p.reload(config.Program, old, config.Text, text != nil)
+	was, is := texts{old, ""}, texts{}
+	if text != nil {
+		is.part = *text
+	}
+	if rest != nil {
+		was.byHand, is.byHand = hand, *rest
+	}
+	return p.reload(program, was, is)
 }
 
 // reload has a program that runs take up a new text, and waits until that shows.
-func (p Parts) reload(program, old, text string, there bool) error {
+func (p Parts) reload(program string, was, is texts) error {
 	running, err := p.Services.Running(program)
 	if err != nil || !running {
 		return err
@@ -161,14 +189,11 @@ func (p Parts) reload(program, old, text string, there bool) error {
 	if err := p.Services.Reload(program); err != nil {
 		return fmt.Errorf("the configuration is in place, and is not in use: %w", err)
 	}
-	if !there {
-		text = ""
-	}
-	kept := services(program, text)
-	if err := p.await(program, kept, without(services(program, old), kept)); err != nil {
+	gone := without(services(program, was.all()), services(program, is.all()))
+	if err := p.await(program, services(program, is.part), gone); err != nil {
 		return err
 	}
-	return p.awaitAddresses(without(floating(program, old), floating(program, text)))
+	return p.awaitAddresses(without(floating(program, was.all()), floating(program, is.all())))
 }
 
 // awaitAddresses waits until the host has addresses no more that a program has

@@ -104,13 +104,27 @@ func (k keepalived) parts() (map[string]string, error) {
 	return out, nil
 }
 
-func (k keepalived) put(topology string, text *string) error {
-	if text == nil {
-		return k.drop(topology)
-	}
+func (k keepalived) put(topology string, text, rest *string) error {
 	main, err := k.readMain()
 	if err != nil {
 		return err
+	}
+	old := main
+	if rest != nil {
+		if main, err = rewritten(k, main, *rest); err != nil {
+			return err
+		}
+	}
+	if text == nil {
+		if rest != nil {
+			if err := k.test(old, main, topology, nil); err != nil {
+				return err
+			}
+			if err := replace(k.main(), main); err != nil || topology == "" {
+				return err
+			}
+		}
+		return k.drop(topology)
 	}
 	if !includes(main.text) {
 		if to, err := os.Readlink(k.main()); err == nil {
@@ -122,24 +136,33 @@ func (k keepalived) put(topology string, text *string) error {
 		return err
 	}
 	part := file{text: *text, mode: 0o600}
-	if err := k.test(main, topology, *text); err != nil {
+	if err := k.test(old, main, topology, text); err != nil {
 		if made {
 			_ = os.Remove(k.dir())
 		}
 		return err
 	}
+	if rest != nil { // rather twice for a moment than not at all
+		if err := replace(k.part(topology), part); err != nil {
+			return err
+		}
+		return replace(k.main(), k.included(main))
+	}
 	// A line that includes nothing says nothing; a part without it would be one
 	// that nobody reads.
 	if !includes(main.text) {
-		if err := k.include(main); err != nil {
+		if err := replace(k.main(), k.included(main)); err != nil {
 			return err
 		}
 	}
 	return replace(k.part(topology), part)
 }
 
-// include adds the line at the end of the main file.
-func (k keepalived) include(main file) error {
+// included has the line at the end of the main file.
+func (k keepalived) included(main file) file {
+	if includes(main.text) {
+		return main
+	}
 	n := noteOn(main)
 	if n.ended {
 		main.text += "\n"
@@ -148,7 +171,7 @@ func (k keepalived) include(main file) error {
 	if !main.there {
 		main.mode = 0o644
 	}
-	return replace(k.main(), main)
+	return main
 }
 
 // drop removes a part, and with the last one all that lvsform made.
@@ -182,19 +205,24 @@ func (k keepalived) drop(topology string) error {
 // test has keepalived read the whole configuration with the part, beside the
 // one in use. It complains of things that it has put up with before, too: those
 // of the configuration in use are no reason to refuse.
-func (k keepalived) test(main file, topology, text string) error {
+func (k keepalived) test(was, main file, topology string, text *string) error {
 	before, err := k.parts()
 	if err != nil {
 		return err
 	}
 	after := map[string]string{}
 	maps.Copy(after, before)
-	after[topology] = text
+	delete(after, topology)
+	part := ""
+	if text != nil {
+		part = *text
+		after[topology] = part
+	}
 	complaints, err := k.complaints(main, after)
 	if err != nil || len(complaints) == 0 {
 		return err
 	}
-	old, err := k.complaints(main, before)
+	old, err := k.complaints(was, before)
 	if err != nil {
 		return err
 	}
@@ -202,7 +230,7 @@ func (k keepalived) test(main file, topology, text string) error {
 	if len(complaints) == 0 {
 		return nil
 	}
-	return refused(Keepalived, complaints, k.part(topology), text)
+	return refused(Keepalived, complaints, k.part(topology), part)
 }
 
 // complaints are what keepalived says of a main file with parts, staged beside

@@ -62,12 +62,17 @@ func damaged(topology string) error {
 		ldirectordFile, topology, beginSection+topology, endSection+topology)
 }
 
-func (l ldirectord) read() (map[string]string, error) {
+// readMain reads the file. Somebody's link to it is followed.
+func (l ldirectord) readMain() (file, error) {
 	path, err := filepath.EvalSymlinks(l.main())
 	if err != nil {
-		return nil, ignoreAbsent(err)
+		return file{}, ignoreAbsent(err)
 	}
-	f, err := read(path)
+	return read(path)
+}
+
+func (l ldirectord) read() (map[string]string, error) {
+	f, err := l.readMain()
 	if err != nil {
 		return nil, err
 	}
@@ -85,14 +90,25 @@ func (l ldirectord) read() (map[string]string, error) {
 	return out, nil
 }
 
-func (l ldirectord) put(topology string, text *string) error {
+func (l ldirectord) put(topology string, text, rest *string) error {
 	f, err := read(l.main()) // a link is refused: the section would go to its place
 	if err != nil {
 		return err
 	}
+	if rest != nil {
+		if f, err = rewritten(l, f, *rest); err != nil {
+			return err
+		}
+	}
 	found, err := sections(f.text)
 	if err != nil {
 		return err
+	}
+	if text == nil && rest != nil && place(found, topology) < 0 {
+		if err := l.test(f); err != nil {
+			return err
+		}
+		return replace(l.main(), f)
 	}
 	if text == nil {
 		return l.drop(f, found, topology)

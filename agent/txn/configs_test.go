@@ -246,3 +246,35 @@ func TestAfterARebootOnlyWhatOutlivesOneIsTakenBack(t *testing.T) {
 		t.Errorf("the service is %v", got)
 	}
 }
+
+// batches notes which configurations came together.
+type batches struct {
+	*agenttest.Kernel
+	all [][]string
+}
+
+func (k *batches) Apply(changes []state.Change) (int, error) {
+	var keys []string
+	for _, c := range changes {
+		if c.Key().Kind == state.KindConfig {
+			keys = append(keys, c.Key().String())
+		}
+	}
+	if keys != nil {
+		k.all = append(k.all, keys)
+	}
+	return k.Kernel.Apply(changes)
+}
+
+// Between the two nobody would serve.
+func TestWhatWasTakenOverIsGivenBackWithItsPart(t *testing.T) {
+	file := func(text string) state.Config { return state.Config{Program: "keepalived", Text: text} }
+	k := &batches{Kernel: withKeepalived(file("by hand\n"))}
+	if _, err := run(t, k, begin(step(file("by hand\n"), file("")), step(nil, config("new\n")), fails)); code(err) != wire.ErrorRolledBack {
+		t.Fatal(err)
+	}
+	both := []string{"config keepalived/", "config keepalived/web"}
+	if diff := cmp.Diff([][]string{both, both}, k.all); diff != "" {
+		t.Error(diff)
+	}
+}

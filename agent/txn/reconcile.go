@@ -179,7 +179,7 @@ func restoreRank(k state.Kind) int {
 // looked at again afterwards, because the kernel makes some of them by itself.
 func (r *run) phases(changes []state.Change) (first, second []state.Change) {
 	for _, c := range changes {
-		if c.After == nil || restoreRank(c.Key().Kind) < restoreRank(state.KindRoute) {
+		if c.After == nil && !goesBack(c, changes) || restoreRank(c.Key().Kind) < restoreRank(state.KindRoute) {
 			first = append(first, c)
 		} else {
 			second = append(second, c)
@@ -187,7 +187,7 @@ func (r *run) phases(changes []state.Change) (first, second []state.Change) {
 	}
 	rank := func(c state.Change) int {
 		n := restoreRank(c.Key().Kind) * 2
-		if c.After == nil {
+		if c.After == nil && !goesBack(c, changes) {
 			return -n
 		}
 		if route, ok := c.After.(state.Route); ok && byGateway(route) {
@@ -205,6 +205,16 @@ func (r *run) phases(changes []state.Change) (first, second []state.Change) {
 	slices.SortStableFunc(first, compare)
 	slices.SortStableFunc(second, compare)
 	return first, second
+}
+
+// goesBack tells whether a change takes away a part of a program's configuration
+// that has taken over what was written by hand, and that is there again at once.
+func goesBack(c state.Change, changes []state.Change) bool {
+	part, ok := c.Before.(state.Config)
+	return ok && c.After == nil && slices.ContainsFunc(changes, func(o state.Change) bool {
+		file, ok := o.After.(state.Config)
+		return ok && file.Program == part.Program && file.Topology == ""
+	})
 }
 
 // restore makes as many of the changes as the kernel lets it.
