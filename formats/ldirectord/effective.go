@@ -34,6 +34,9 @@ func (v *Virtual) effective() {
 	v.Scheduler = cmp.Or(v.Scheduler, "wrr")
 	v.Quiescent, v.CleanStop = v.Quiescent.Or(state.Some(false)), v.CleanStop.Or(state.Some(true))
 	v.Check, v.Service = cmp.Or(v.Check, CheckNegotiate), cmp.Or(v.Service, serviceOf(v.Port))
+	if v.Check == CheckNegotiate && v.Service == "none" { // every server is taken for alive
+		v.Check = CheckOn
+	}
 	v.FailureCount = cmp.Or(v.FailureCount, 1)
 	check, negotiate := cmp.Or(v.CheckTimeout, v.NegotiateTimeout, defaultCheckTimeout), cmp.Or(v.NegotiateTimeout, v.CheckTimeout, defaultNegotiate)
 	v.CheckTimeout, v.NegotiateTimeout = check, negotiate
