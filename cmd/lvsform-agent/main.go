@@ -1,5 +1,8 @@
 //go:build linux
 
+//go:debug containermaxprocs=0
+//go:debug updatemaxprocs=0
+
 // Command lvsform-agent is the host's side of lvsform: it answers frames on its
 // standard input.
 package main
