@@ -27,6 +27,13 @@ type Guarding interface {
 	Wait()
 }
 
+// Confirmation is one that has reached a guard itself, without an agent.
+type Confirmation struct {
+	Token string
+	// Answer says whether the transaction of that token is kept.
+	Answer func(kept bool)
+}
+
 // Guard takes a transaction back when its agent dies or hangs, when no
 // confirmation comes in time, or when it is told to stop. It holds the host's
 // lock as long as it runs.
@@ -35,6 +42,8 @@ type Guard struct {
 	Kernel txn.Kernel
 	// Signs are the agent's signs of life; closed when the session is over.
 	Signs <-chan struct{}
+	// Confirmations decide the transaction, when its agent has let go of it.
+	Confirmations <-chan Confirmation
 	// Stop asks to take the transaction back now.
 	Stop <-chan os.Signal
 	// Again is the time between two tries to take the transaction back; 0: a few
@@ -148,8 +157,19 @@ func (g *Guard) undecided(r records) bool {
 			if !alive {
 				signs = nil
 			}
+		case c := <-g.Confirmations:
+			c.Answer(g.keep(r, c.Token))
 		case <-look.C:
 		}
 	}
 	return false
+}
+
+// keep keeps the transaction with the token, if it is the one that is guarded.
+func (g *Guard) keep(r records, token string) bool {
+	if token != g.Token {
+		return false
+	}
+	action, _, err := r.decide(g.Kernel, token, txn.Confirmed, true)
+	return err == nil && (action == txn.Commit || action == txn.Clear || action == txn.Kept)
 }

@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/lvsform/lvsform/agent"
 	"github.com/lvsform/lvsform/agent/agenttest"
 	"github.com/lvsform/lvsform/agent/txn"
 	"github.com/lvsform/lvsform/state"
@@ -91,6 +92,39 @@ func TestAConfirmationOverANewConnectionKeepsTheChanges(t *testing.T) {
 	next.close()
 	if diff := diffOf(after, k.Objects()); !strings.Contains(diff, "ip_forward") {
 		t.Errorf("got %s", diff)
+	}
+}
+
+// A guard keeps the transaction that it watches over, and no other.
+func TestAConfirmationThatReachesTheGuardItself(t *testing.T) {
+	h, k := guarded(t)
+	confirmations := make(chan agent.Confirmation)
+	h.guards = agenttest.StartGuardThatHears(k, confirmations)
+	before := k.Objects()
+	s := h.dial()
+	s.lock()
+	if r, _ := s.ask(toConfirm("one", time.Hour)); r.Result == nil || !r.Result.Unconfirmed {
+		t.Fatalf("%+v", r)
+	}
+	for _, c := range []struct {
+		token string
+		kept  bool
+	}{{"", false}, {"on", false}, {"two", false}, {"one", true}} {
+		answer := make(chan bool, 1)
+		confirmations <- agent.Confirmation{Token: c.token, Answer: func(kept bool) { answer <- kept }}
+		if kept := <-answer; kept != c.kept {
+			t.Errorf("%q: kept %v", c.token, kept)
+		}
+		_, err := os.Stat(h.ledger())
+		if kept := err == nil; kept != c.kept {
+			t.Errorf("%q: there is a ledger: %v", c.token, kept)
+		}
+	}
+	h.decided()
+	s.close()
+	h.wantLock("next").close()
+	if diffOf(before, volatile(k.Objects(), before)) == "" {
+		t.Error("the host was taken back")
 	}
 }
 

@@ -170,6 +170,8 @@ func (l *lock) release() { _ = l.file.Close() }
 
 // forget removes the lock's file while the lock is held.
 func (l *lock) forget() {
+	dir := filepath.Dir(l.path)
 	_ = os.Remove(l.path)
-	_ = os.Remove(filepath.Dir(l.path))
+	_ = os.Remove(filepath.Join(dir, filepath.Base(wire.Socket))) // of a guard that was killed
+	_ = os.Remove(dir)
 }

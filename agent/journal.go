@@ -34,6 +34,15 @@ type journal struct {
 	txn.Pending
 }
 
+// outline is as much of a journal as it takes to decide. The rest, which may be
+// long, is decoded by who takes the transaction back.
+type outline struct {
+	Boot  string        `json:"boot"`
+	By    wire.LockInfo `json:"by"`
+	Token string        `json:"token"`
+	body  []byte        // of the whole journal
+}
+
 // newToken differs from every earlier one.
 func newToken() string { return fmt.Sprintf("%016x%016x", rand.Uint64(), rand.Uint64()) }
 
@@ -129,8 +138,8 @@ func remove(path string) error {
 }
 
 // decide looks at the transaction with the token, or at whichever is pending,
-// and does what is to be done about it. The journal is nil when there is none.
-func (r records) decide(k txn.Kernel, token string, e txn.Event, wait bool) (txn.Action, *journal, error) {
+// and does what is to be done about it. The outline is nil when there is none.
+func (r records) decide(k txn.Kernel, token string, e txn.Event, wait bool) (txn.Action, *outline, error) {
 	f, err := r.openLocked(wait)
 	if err != nil {
 		return txn.Wait, nil, err
@@ -138,10 +147,10 @@ func (r records) decide(k txn.Kernel, token string, e txn.Event, wait bool) (txn
 	if f == nil && token == "" {
 		return txn.Nothing, nil, nil
 	}
-	d, j := txn.Disk{}, (*journal)(nil)
+	d, j := txn.Disk{}, (*outline)(nil)
 	if f != nil {
 		defer f.Close()
-		if j, err = readJournal(f); err != nil {
+		if j, err = readOutline(f); err != nil {
 			return txn.Wait, nil, err
 		}
 		token, d.Journal = cmp.Or(token, j.Token), j.Token
@@ -160,13 +169,17 @@ func (r records) decide(k txn.Kernel, token string, e txn.Event, wait bool) (txn
 	return action, j, err
 }
 
-func (r records) act(a txn.Action, k txn.Kernel, j *journal) error {
+func (r records) act(a txn.Action, k txn.Kernel, j *outline) error {
 	switch a {
 	case txn.Commit:
 		return r.commit()
 	case txn.Clear:
 		return errors.Join(remove(r.path(madeName)), r.end())
 	case txn.TakeBack, txn.Discard:
+		var whole txn.Pending
+		if err := json.Unmarshal(j.body, &whole); err != nil {
+			return damaged(r.path(journalName), err)
+		}
 		// A disk that takes nothing any more is no reason to leave the host as it is.
 		unmade := remove(r.path(madeName))
 		syncDir(r.dir)
@@ -174,7 +187,7 @@ func (r records) act(a txn.Action, k txn.Kernel, j *journal) error {
 		if a == txn.Discard {
 			restore = txn.RecoverAfterBoot
 		}
-		if err := restore(k, j.Pending); err != nil {
+		if err := restore(k, whole); err != nil {
 			return fmt.Errorf("the run of %s was cut off here, and what it did cannot be taken back: %w; "+
 				"nothing else was changed: put that right by hand, remove %s, and apply again", j.By.Owner, err, r.path(journalName))
 		}
@@ -186,32 +199,36 @@ func (r records) act(a txn.Action, k txn.Kernel, j *journal) error {
 	return nil
 }
 
-func readJournal(f *os.File) (*journal, error) {
-	body, err := io.ReadAll(f)
+func readOutline(f *os.File) (*outline, error) {
+	file, err := io.ReadAll(f)
 	if err != nil {
 		return nil, fmt.Errorf("journal: %w", err)
 	}
-	j, err := decodeJournal(body)
+	o, err := decodeOutline(file)
 	if err != nil {
-		return nil, fmt.Errorf("journal %s is damaged (%v): a run was cut off here and cannot be taken back; "+
-			"nothing was changed: compare the host with its plan, remove the file, and apply again", f.Name(), err)
+		return nil, damaged(f.Name(), err)
 	}
-	return j, nil
+	return o, nil
 }
 
-func decodeJournal(file []byte) (*journal, error) {
+func damaged(journal string, err error) error {
+	return fmt.Errorf("journal %s is damaged (%v): a run was cut off here and cannot be taken back; "+
+		"nothing was changed: compare the host with its plan, remove the file, and apply again", journal, err)
+}
+
+func decodeOutline(file []byte) (*outline, error) {
 	body, err := unseal(file)
 	if err != nil {
 		return nil, err
 	}
-	var j journal
-	if err := json.Unmarshal(body, &j); err != nil {
+	o := outline{body: body}
+	if err := json.Unmarshal(body, &o); err != nil {
 		return nil, err
 	}
-	if j.Token == "" {
+	if o.Token == "" {
 		return nil, errors.New("it names no transaction")
 	}
-	return &j, nil
+	return &o, nil
 }
 
 // recover takes back the transaction that an earlier agent was in when it ended,

@@ -45,8 +45,15 @@ func files(t testing.TB) (dir string) {
 
 // decoders read the files of the state directory.
 var decoders = map[string]func([]byte) (any, error){
-	ledgerName:  func(file []byte) (any, error) { return decodeLedger(file) },
-	journalName: func(file []byte) (any, error) { return decodeJournal(file) },
+	ledgerName: func(file []byte) (any, error) { return decodeLedger(file) },
+	journalName: func(file []byte) (any, error) {
+		var whole journal
+		o, err := decodeOutline(file)
+		if err == nil {
+			err = json.Unmarshal(o.body, &whole)
+		}
+		return whole, err
+	},
 }
 
 // A ledger or a journal that lost its end or has a flipped bit is refused, or

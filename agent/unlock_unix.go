@@ -64,11 +64,11 @@ func (r records) pending() (string, error) {
 		return "", fmt.Errorf("journal: %w", err)
 	}
 	defer f.Close()
-	j, err := readJournal(f)
+	o, err := readOutline(f)
 	if err != nil {
 		return "", err
 	}
-	return j.Token, nil
+	return o.Token, nil
 }
 
 // seize asks the holders of the lock to end, then ends them. A guard takes its

@@ -49,10 +49,11 @@ func (a scripted) Serve(stdin io.Reader, stdout, stderr io.Writer) int {
 			fmt.Fprintln(stderr, err)
 			return 1
 		}
-		answers := succeed(req)
+		answer := succeed
 		if a.answer != nil {
-			answers = a.answer(req)
+			answer = a.answer
 		}
+		answers := answer(req)
 		for _, r := range answers {
 			if wire.Write(stdout, r) != nil {
 				return 1

@@ -103,14 +103,28 @@ func (d *Dialer) Connect(ctx context.Context, t Target) (*Session, error) {
 	}
 	// Its sum is needed last; to make it may take as long as a handshake.
 	go func() { _, _ = d.agents.Get(arch) }()
+	l, err := d.reach(ctx, t)
+	if err != nil {
+		return nil, err
+	}
+	return d.start(ctx, t, l, arch)
+}
+
+// reach connects to a target and logs in.
+func (d *Dialer) reach(ctx context.Context, t Target) (*link, error) {
 	s, err := d.settings(ctx, t)
 	if err != nil {
 		return nil, err
 	}
 	l, err := d.open(ctx, &s, nil)
-	if err != nil {
-		return nil, err
+	if err == nil {
+		d.log.Debug("connected", "host", t.Name, "address", l.address, "user", s.User)
 	}
+	return l, err
+}
+
+// start starts the agent over a connection, which ends when that fails.
+func (d *Dialer) start(ctx context.Context, t Target, l *link, arch string) (*Session, error) {
 	agent, err := d.agents.Get(arch)
 	if err != nil {
 		l.close()
@@ -123,7 +137,6 @@ func (d *Dialer) Connect(ctx context.Context, t Target) (*Session, error) {
 		l.close()
 		return nil, &LostError{Address: l.address, During: "the start of the agent", Err: err}
 	}
-	d.log.Debug("connected", "host", t.Name, "address", l.address, "user", s.User)
 	return session, nil
 }
 

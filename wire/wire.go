@@ -17,6 +17,14 @@ import (
 // Protocol is the version of this conversation. Both sides refuse another.
 const Protocol = 1
 
+// Socket is where a guard, which watches over a transaction until it is decided,
+// takes the confirmation of a host: the token and a newline. It answers Kept, or
+// nothing, which decides nothing.
+const (
+	Socket = "/run/lvsform/confirm"
+	Kept   = "kept\n"
+)
+
 // Hello is the agent's first frame.
 type Hello struct {
 	Protocol int    `json:"protocol"`

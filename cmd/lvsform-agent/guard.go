@@ -71,7 +71,9 @@ func guard() error {
 	signal.Notify(stop, syscall.SIGTERM)
 	k := newKernel()
 	defer k.Close()
-	g := agent.Guard{Order: o, Kernel: k, Signs: signs(), Stop: stop, Kill: func() error {
+	confirmed, unlisten := confirmations(wire.Socket)
+	defer unlisten()
+	g := agent.Guard{Order: o, Kernel: k, Signs: signs(), Confirmations: confirmed, Stop: stop, Kill: func() error {
 		err := error(nil)
 		switch {
 		case byPID:

@@ -6,11 +6,13 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
 	"github.com/lvsform/lvsform/apply"
 	"github.com/lvsform/lvsform/remote"
+	"github.com/lvsform/lvsform/state"
 	"github.com/lvsform/lvsform/wire"
 )
 
@@ -37,11 +39,14 @@ func newToken() string {
 // confirm keeps a transaction's changes, over a connection of its own. What it
 // asks of it, it asks until the host answers: where the changes have cut off the
 // way, the host takes them back, and then answers that.
-func (h *remoteHost) confirm(ctx context.Context, token string) error {
+//
+// short: a host that only has to say that it can be reached is asked so first.
+func (h *remoteHost) confirm(ctx context.Context, token string, short bool) error {
 	deadline := time.Now().Add(h.within + healing)
 	var before error // why the try before came to nothing
 	for {
-		err := h.confirmOnce(ctx, token)
+		err := h.confirmOnce(ctx, token, short)
+		short = false
 		var answer *wire.Error
 		switch {
 		case err == nil:
@@ -67,15 +72,10 @@ func (h *remoteHost) confirm(ctx context.Context, token string) error {
 
 // confirmOnce opens a connection that shares nothing with those before it. One
 // that hangs must not use up the time for all.
-func (h *remoteHost) confirmOnce(ctx context.Context, token string) error {
+func (h *remoteHost) confirmOnce(ctx context.Context, token string, short bool) error {
 	ctx, cancel := context.WithTimeout(ctx, max(h.within/4, leastTry))
 	defer cancel()
-	s, err := h.fleet.dialer.Fresh().Connect(ctx, target(h.machine))
-	if err != nil {
-		return err
-	}
-	defer s.Close() //nolint:errcheck // nothing depends on a goodbye
-	return s.Confirm(ctx, token)
+	return h.fleet.dialer.Fresh().Confirm(ctx, target(h.machine), token, short)
 }
 
 // reconnect makes sure of a session for what follows: changes may have cut the
@@ -128,4 +128,21 @@ func (h *remoteHost) relock(ctx context.Context, s *remote.Session) error {
 func firstLine(text string) string {
 	line, _, _ := strings.Cut(text, "\n")
 	return line
+}
+
+// networkAlone tells changes that cannot reach further than the network: whether
+// programs start on a host as before is not in question after them.
+func networkAlone(steps []wire.Step) bool {
+	return !slices.ContainsFunc(steps, func(s wire.Step) bool {
+		if s.Change == nil {
+			return false
+		}
+		switch key := s.Change.Key(); key.Kind {
+		case state.KindPackage, state.KindUnit, state.KindConfig:
+			return true
+		case state.KindSysctl:
+			return !strings.HasPrefix(key.ID, "net.")
+		}
+		return false
+	})
 }

@@ -70,7 +70,7 @@ func (h *remoteHost) transact(ctx context.Context, b wire.Begin, done func(id st
 	if err == nil && !result.Unconfirmed {
 		return nil
 	}
-	if confirmed := h.confirm(ctx, b.Token); confirmed != nil {
+	if confirmed := h.confirm(ctx, b.Token, err == nil && networkAlone(b.Steps)); confirmed != nil {
 		if err != nil {
 			confirmed = fmt.Errorf("%w (%w)", confirmed, err)
 		}

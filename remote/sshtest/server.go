@@ -56,6 +56,8 @@ type Config struct {
 	Wrap func(net.Conn) net.Conn
 	// SSH changes what the server offers and asks for.
 	SSH func(*ssh.ServerConfig)
+	// Socket serves what is forwarded to a socket; nil: nothing is.
+	Socket func(path string, stream io.ReadWriter)
 	// Connected runs beside the sessions of every connection that was let in.
 	Connected func(ssh.Conn)
 }
@@ -310,6 +312,8 @@ func (s *Server) serve(conn net.Conn) {
 			go s.session(conn, ch)
 		case "direct-tcpip":
 			go forward(ch)
+		case "direct-streamlocal@openssh.com":
+			go s.socket(ch)
 		default:
 			_ = ch.Reject(ssh.UnknownChannelType, "not served")
 		}
@@ -386,6 +390,26 @@ func (c *cutter) Write(p []byte) (int, error) {
 	n, _ := c.w.Write(p[:c.left])
 	c.conn.Close()
 	return n, io.ErrClosedPipe
+}
+
+// socket serves a channel to a socket of the host.
+func (s *Server) socket(open ssh.NewChannel) {
+	var to struct {
+		Path     string
+		Reserved string
+		Port     uint32
+	}
+	if err := ssh.Unmarshal(open.ExtraData(), &to); err != nil || s.config.Socket == nil {
+		_ = open.Reject(ssh.ConnectionFailed, "open failed")
+		return
+	}
+	ch, requests, err := open.Accept()
+	if err != nil {
+		return
+	}
+	go ssh.DiscardRequests(requests)
+	s.config.Socket(to.Path, ch)
+	ch.Close()
 }
 
 // forward serves a jump through this server.
