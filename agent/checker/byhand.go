@@ -4,8 +4,6 @@ package checker
 
 import (
 	"errors"
-	"fmt"
-	"os"
 	"strings"
 
 	"github.com/lvsform/lvsform/state"
@@ -136,12 +134,9 @@ func (p Parts) rest(f files, changes []state.Change) (was string, is *string, er
 	if !ok {
 		return "", nil, errors.New("what is written by hand is not lvsform's to remove")
 	}
-	main, err := f.readMain()
+	main, err := read(f.main()) // a link is refused: its file is others' too
 	if err != nil {
 		return "", nil, err
-	}
-	if to, err := os.Readlink(f.main()); err == nil {
-		return "", nil, fmt.Errorf("%s is a link to %s: blocks of it are taken over where the file itself stands there", f.main(), to)
 	}
 	was, _ = byHand(f, main)
 	if was == config.Text {
