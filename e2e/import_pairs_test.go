@@ -89,7 +89,7 @@ virtual_server 192.0.2.100 80 {
 }
 `
 	ldirectordHead = "# by hand\ncheckinterval=1\nquiescent=yes\n"
-	ldirectordTail = "# the rest\nvirtual=192.0.2.101:81\n    real=192.0.2.11:81 gate\n    checktype=on\n# no end of the line"
+	ldirectordTail = "# the rest\nvirtual=192.0.2.101:81\n    real=192.0.2.13:81 gate\n    checktype=on\n# no end of the line"
 	ldirectordOurs = `virtual=192.0.2.100:80
     real=192.0.2.11:80 gate 3
     real=192.0.2.12:80 gate 1
