@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"os/signal"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -196,6 +197,48 @@ func TestKeepalivedTakesUpWhatIsPutInPlace(t *testing.T) {
 	}
 	if got := table(t); strings.Contains(got, "192.0.2.100") || addressed() {
 		t.Errorf("it has ended, and the table is\n%s", got)
+	}
+}
+
+// It would end itself while it tests a check of another user than root, and it
+// complains of a service whose last real server is drained.
+func TestKeepalivedTakesWhatItIsWrongToRefuse(t *testing.T) {
+	k := checkedHost(t, "keepalived")
+	text := strings.Replace(balancer(80), "weight 3", "weight 0", 1)
+	text = strings.Replace(text, "weight 0\n", "weight 0\n\t\tMISC_CHECK {\n\t\t\tmisc_path \"/bin/true\"\n\t\t\tuser nobody nogroup\n\t\t}\n", 1)
+	text = "global_defs {\n\tenable_script_security\n}\n" + text
+	must(t, k, step(nil, keepalivedHas(text)))
+	mail := state.Config{Program: "keepalived", Topology: "mail", Text: balancer(25)}
+	must(t, k, step(nil, mail))
+	bad := mail
+	bad.Text += "bogus_word\n"
+	if err := run(k, step(mail, bad)); err == nil || !strings.Contains(err.Error(), "Unknown keyword 'bogus_word'") || strings.Contains(err.Error(), "quorum") {
+		t.Errorf("got %v", err)
+	}
+	must(t, k, step(mail, nil), step(keepalivedHas(text), nil))
+}
+
+// What a program that was killed has left in the table is taken up.
+func TestAServiceOfAProgramThatDoesNotRunMovesToTheKernel(t *testing.T) {
+	k := checkedHost(t, "keepalived")
+	must(t, k, step(nil, keepalivedHas(balancer(80))))
+	shell(t, `ipvsadm -A -t 192.0.2.100:80 -s wlc; ipvsadm -a -t 192.0.2.100:80 -r 192.0.2.21:80 -g -w 0; ipvsadm -a -t 192.0.2.100:80 -r 192.0.2.99:80 -g -w 1`)
+	sorted := func() []string { return slices.Sorted(strings.Lines(table(t))) }
+	before := sorted()
+	id := state.ServiceID{Protocol: "tcp", Address: netip.MustParseAddr("192.0.2.100"), Port: 80, Family: "ipv4"}
+	own := state.Service{ServiceID: id, Scheduler: "rr", Netmask: 32}
+	server := state.Destination{Service: id, Address: netip.MustParseAddr("192.0.2.21"), Port: 80, Forward: "dr", Weight: 3}
+	gives := step(keepalivedHas(balancer(80)), nil)
+	gives.Gives = []state.ServiceID{id}
+	if err := run(k, gives, step(nil, own), step(nil, server), impossible()); err == nil {
+		t.Fatal("the impossible was done")
+	}
+	if diff := cmp.Diff(before, sorted()); diff != "" {
+		t.Errorf("the move was taken back: %s", diff)
+	}
+	must(t, k, gives, step(nil, own), step(nil, server))
+	if got := table(t); !strings.Contains(got, "192.0.2.100:80 rr") || !strings.Contains(got, "192.0.2.21:80") || strings.Contains(got, "192.0.2.99") {
+		t.Errorf("moved to the kernel:\n%s", got)
 	}
 }
 
