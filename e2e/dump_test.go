@@ -3,9 +3,11 @@
 package e2e
 
 import (
+	"errors"
 	"maps"
 	"slices"
 	"strings"
+	"sync"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -30,8 +32,12 @@ var moving = []string{"net.netfilter.nf_conntrack_count", "net.ipv6.route.gc_", 
 // dump is a host as text.
 func (s *scene) dump(host string) string {
 	s.t.Helper()
+	return withoutMoving(s.on(host, dumpLines))
+}
+
+func withoutMoving(dump string) string {
 	var kept strings.Builder
-	for line := range strings.Lines(s.on(host, dumpLines)) {
+	for line := range strings.Lines(dump) {
 		if !slices.ContainsFunc(moving, func(m string) bool { return strings.HasPrefix(line, m) }) {
 			kept.WriteString(line)
 		}
@@ -42,14 +48,28 @@ func (s *scene) dump(host string) string {
 // inOrder makes dumps comparable of hosts that got the same in another order.
 func inOrder(dump string) []string { return slices.Sorted(strings.Lines(dump)) }
 
-// dumps is every declared host.
+// dumps is every declared host. One dump does not fill a machine.
 func (s *scene) dumps() map[string]string {
 	s.t.Helper()
-	all := map[string]string{}
+	var (
+		lock sync.Mutex
+		errs error
+		all  = map[string]string{}
+		each sync.WaitGroup
+	)
 	for _, h := range s.lab.Config.Hosts {
-		if h.Role == lab.Declared {
-			all[h.Name] = s.dump(h.Name)
+		if h.Role != lab.Declared {
+			continue
 		}
+		each.Go(func() {
+			out, err := s.try(h.Name, dumpLines)
+			lock.Lock()
+			defer lock.Unlock()
+			all[h.Name], errs = withoutMoving(out), errors.Join(errs, err)
+		})
+	}
+	if each.Wait(); errs != nil {
+		s.t.Fatal(errs)
 	}
 	return all
 }

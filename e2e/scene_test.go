@@ -81,7 +81,7 @@ func inMachine(t *testing.T, lines string) string {
 
 func (s *scene) topology() *topology.Topology {
 	s.t.Helper()
-	t, ds := hcl.Load(hcl.Options{Dir: s.dir, Version: "0.1.0"})
+	t, ds := hcl.Load(hcl.Options{Dir: s.dir, Environ: os.Environ(), Version: "0.1.0"})
 	for _, d := range ds {
 		if d.Severity == topology.Error {
 			s.t.Fatalf("%s: %s: %s", d.Range, d.Summary, d.Detail)
@@ -225,11 +225,20 @@ func (s *scene) wantDrift(words ...string) {
 // they print.
 func (s *scene) on(host, lines string) string {
 	s.t.Helper()
+	out, err := s.try(host, lines)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	return out
+}
+
+// try is on for what runs beside others.
+func (s *scene) try(host, lines string) (string, error) {
 	r, err := s.lab.Exec(s.t.Context(), host, "sh", "-ec", lines)
 	if err != nil || r.Code != 0 {
-		s.t.Fatalf("%s: exit %d, %v: %s\n%s%s", host, r.Code, err, lines, r.Stdout, r.Stderr)
+		return "", fmt.Errorf("%s: exit %d, %v: %s\n%s%s", host, r.Code, err, lines, r.Stdout, r.Stderr)
 	}
-	return string(r.Stdout)
+	return string(r.Stdout), nil
 }
 
 // wantOn compares what shell lines print on a host. Spaces count once.

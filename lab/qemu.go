@@ -33,11 +33,16 @@ func startQEMU(args []string, nics []nic, detached bool) (*process, error) {
 	return startProcess(qemu, args, files, detached)
 }
 
+// processor is what QEMU can do, without what costs an emulator more than it
+// gives: copies by single bytes, a fifth level of pages, and guards of the
+// kernel's memory. A cluster takes a twelfth less of this machine without them.
+const processor = "max,-erms,-fsrm,-la57,-smap,-smep"
+
 // commonArgs are those of every machine: emulated or not, this machine's files,
 // and nothing that is not asked for.
 func commonArgs(accel string) []string {
 	return []string{
-		"-accel", accel, "-machine", "q35", "-cpu", "max", "-nodefaults", "-no-user-config", "-display", "none",
+		"-accel", accel, "-machine", "q35", "-cpu", processor, "-nodefaults", "-no-user-config", "-display", "none",
 		"-fsdev", "local,id=r,path=/,security_model=none,readonly=on,multidevs=remap",
 		"-device", "virtio-9p-pci,fsdev=r,mount_tag=root",
 	}
