@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"os/signal"
 	"path/filepath"
 	"runtime"
 	"time"
@@ -29,8 +30,10 @@ const (
 var ErrSupervised = errors.New("it is supervised already")
 
 // SuperviseUntil runs a service in the foreground and starts it again whenever it
-// ends, until ctx does.
+// ends, until ctx does. What ends the session that started it ends neither.
 func (s Services) SuperviseUntil(ctx context.Context, name string) error {
+	// Caught and not ignored: the service would inherit that.
+	signal.Notify(make(chan os.Signal, 1), unix.SIGHUP, unix.SIGINT, unix.SIGPIPE)
 	args := commands[name]
 	program := s.System.Find(name)
 	if args == nil || program == "" {

@@ -37,6 +37,7 @@ func (p programs) Find(name string) string {
 // The test's own program is the supervisor that it starts.
 func TestMain(m *testing.M) {
 	if len(os.Args) == 4 && os.Args[1] == "supervise" {
+		signal.Ignore(syscall.SIGHUP) // as under nohup: the service is to have it all the same
 		ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
 		defer stop()
 		root := os.Args[3]

@@ -40,8 +40,6 @@ func startSupervisor(name string) error {
 // and sshd with it, may end.
 func supervise(name string) error {
 	leaveGroup()
-	// Caught and not ignored: the service would inherit that.
-	signal.Notify(make(chan os.Signal, 1), syscall.SIGHUP, syscall.SIGINT, syscall.SIGPIPE)
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
 	defer stop()
 	err := service.Services{System: command.Host{}}.SuperviseUntil(ctx, name)
