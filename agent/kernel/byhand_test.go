@@ -26,7 +26,10 @@ func TestBlocksByHandAreTakenOverWhileTheyServe(t *testing.T) {
 	file := func(text string) state.Config { return state.Config{Program: "keepalived", Text: text} }
 	must(t, k, step(runs("keepalived", false), runs("keepalived", true)))
 	until(t, "the address of the instance", addressed)
-	until(t, "the services", func() bool { return strings.Count(table(t), "192.0.2.21:") == 2 })
+	until(t, "the services", func() bool {
+		now := table(t)
+		return strings.Contains(now, "192.0.2.21:80") && strings.Contains(now, "192.0.2.21:81")
+	})
 	before, had := files(t), table(t)
 	same := func(when string) {
 		t.Helper()
