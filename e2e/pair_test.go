@@ -8,8 +8,6 @@ import (
 	"strings"
 	"testing"
 	"time"
-
-	"github.com/lvsform/lvsform/lab"
 )
 
 // pair is two directors that share addresses, and two real servers behind the
@@ -341,8 +339,7 @@ func (s *scene) changeQuietly(target string, both []string) {
 	client := s.client(target)
 	s.on(client, fmt.Sprintf("busybox arping -I eth0 -w 600 %s >/run/arping 2>&1 </dev/null & echo $! >/run/arping.pid", pairVIP))
 	watch := s.watchHolders(both...)
-	var a lab.Answers
-	a = s.meanwhile(target, s.apply)
+	a := s.meanwhile(target, s.apply)
 	seen := watch()
 	arping := s.on(client, "kill -INT $(cat /run/arping.pid); cat /run/arping; rm /run/arping*")
 	wantOneMaster(s.t, pairVIP, holder[0], seen)

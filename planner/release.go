@@ -82,7 +82,7 @@ func (hp *hostPlanner) undo(c *Change, claimed, before, live state.Object) {
 	_, isSysctl := live.(state.Sysctl)
 	value, _ := claimed.(state.Link)
 	d, isDestination := live.(state.Destination)
-	switch live.(type) {
+	switch unit := live.(type) {
 	case state.Package:
 		hp.diagnose(topology.Info, c.Addresses[0], nil, fmt.Sprintf("%s stays installed on %s", live.Key(), hp.host.Name),
 			"Other programs may have come to need it. Remove it by hand if nothing does.")
@@ -94,7 +94,7 @@ func (hp *hostPlanner) undo(c *Change, claimed, before, live state.Object) {
 		c.Action, c.After = Delete, nil
 		return
 	case state.Unit:
-		if unit := live.(state.Unit); before == nil && hp.idle(unit) {
+		if before == nil && hp.idle(unit) {
 			hp.restore(c, live, state.Unit{Name: unit.Name, Running: state.Some(false), Enabled: state.Some(false)})
 			return
 		}
