@@ -18,19 +18,18 @@ import (
 
 // The samples that come with the packages of the two programs.
 var samples = map[string]string{
-	"keepalived": "/usr/share/doc/keepalived/samples/keepalived.conf.*",
-	"ldirectord": "/usr/share/doc/ldirectord/examples/ldirectord.cf",
+	"keepalived": "usr/share/doc/keepalived/samples/keepalived.conf.*",
+	"ldirectord": "usr/share/doc/ldirectord/examples/ldirectord.cf",
 }
 
 // Each of them becomes a configuration that is valid, and a host that runs it is
 // adopted as it is.
 func TestSamplesOfTheProgramsAreImported(t *testing.T) {
 	for program, pattern := range samples {
-		files, err := filepath.Glob(pattern)
-		if err != nil {
-			t.Fatal(err)
+		files, err := filepath.Glob(filepath.Join(unpacked(t, program), pattern))
+		if err != nil || len(files) == 0 {
+			t.Fatalf("the package %s has no samples: %v", program, err)
 		}
-		t.Logf("%d samples of %s: images that leave documentation out have none", len(files), program)
 		for _, file := range files {
 			t.Run(filepath.Base(file), func(t *testing.T) {
 				text, err := os.ReadFile(file)
@@ -41,6 +40,19 @@ func TestSamplesOfTheProgramsAreImported(t *testing.T) {
 			})
 		}
 	}
+}
+
+// unpacked is a directory with the files of a package: where it is installed its
+// documentation may have been left out.
+func unpacked(t *testing.T, name string) string {
+	t.Helper()
+	dir := t.TempDir()
+	cmd := exec.Command("sh", "-ec", `apt-get download -qq "$1"; dpkg-deb -x ./*.deb .`, "sh", name)
+	cmd.Dir = dir
+	if out, err := cmd.CombinedOutput(); err != nil {
+		t.Fatalf("unpack the package %s: %v\n%s", name, err, out)
+	}
+	return dir
 }
 
 func adoptable(t *testing.T, program, file, text string) {

@@ -23,7 +23,7 @@ func TestKernelTests(t *testing.T) {
 	}
 	for _, dir := range packages {
 		t.Run(strings.TrimPrefix(dir, moduleRoot(t)+"/"), func(t *testing.T) {
-			t.Parallel() // they wait for timers more than they work
+			t.Parallel() // none of them fills two processors
 			binary := filepath.Join(t.TempDir(), path.Base(dir)+".test")
 			build := exec.Command("go", "test", "-c", "-tags", "kernel", "-o", binary, ".")
 			build.Dir, build.Env = dir, append(os.Environ(), "CGO_ENABLED=0")

@@ -35,7 +35,7 @@ func startQEMU(args []string, nics []nic, detached bool) (*process, error) {
 
 // processor is what QEMU can do, without what costs an emulator more than it
 // gives: copies by single bytes, a fifth level of pages, and guards of the
-// kernel's memory. A cluster takes a twelfth less of this machine without them.
+// kernel's memory.
 const processor = "max,-erms,-fsrm,-la57,-smap,-smep"
 
 // commonArgs are those of every machine: emulated or not, this machine's files,
