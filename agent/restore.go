@@ -183,7 +183,7 @@ func (r *Restorer) round() (made int, again time.Duration, err error) {
 		return 0, errorTry, nil
 	}
 	r.tell(report)
-	if len(r.owed) > 0 {
+	if len(r.owed)+len(r.vain) > 0 {
 		return len(report.Made), vainTry, nil // nothing may tell when it can be made
 	}
 	return len(report.Made), never, nil

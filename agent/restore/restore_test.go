@@ -11,6 +11,7 @@ import (
 
 	"github.com/lvsform/lvsform/agent/agenttest"
 	"github.com/lvsform/lvsform/agent/restore"
+	"github.com/lvsform/lvsform/agent/txn"
 	"github.com/lvsform/lvsform/state"
 )
 
@@ -287,5 +288,47 @@ func TestWhatIsInVainIsNotTriedForEver(t *testing.T) {
 	second, err := restore.Run(k, restore.Task{Wanted: wanted, Vain: map[state.Change]error{first.Left[0].Vain: first.Left[0].Err}})
 	if err != nil || len(second.Left) != 1 || second.Left[0].Err != first.Left[0].Err || k.tries != tries {
 		t.Errorf("%+v, %v, %d more tries", second, err, k.tries-tries)
+	}
+}
+
+// meddled is a kernel in which somebody changes a link right before one reading.
+type meddled struct {
+	*agenttest.Kernel
+	reads, at int
+	link      state.Link
+}
+
+func (m *meddled) Read(q txn.Query) (txn.Host, error) {
+	if m.reads++; m.reads == m.at {
+		if _, err := m.Kernel.Apply([]state.Change{{Before: m.link, After: m.link}}); err != nil {
+			return txn.Host{}, err
+		}
+	}
+	return m.Kernel.Read(q)
+}
+
+// What is changed between two looks of a restoration has not been tried, and is
+// put back by the next one at the latest.
+func TestWhatIsChangedMeanwhileIsNotInVain(t *testing.T) {
+	wanted := tunnel
+	wanted.MTU = state.Some(1400)
+	changed := wanted
+	changed.MTU = state.Some(1300)
+	for at := 1; at < 9; at++ {
+		k := &meddled{Kernel: agenttest.NewKernel(append(agenttest.Host(), tunnel)...), at: at, link: changed}
+		task := restore.Task{Wanted: state.Objects{wanted}, Vain: map[state.Change]error{}}
+		var report restore.Report
+		for range 2 {
+			var err error
+			if report, err = restore.Run(k, task); err != nil {
+				t.Fatal(err)
+			}
+			for _, left := range report.Left {
+				task.Vain[left.Vain] = left.Err
+			}
+		}
+		if len(report.Left) != 0 {
+			t.Errorf("changed before reading %d: %+v", at, report.Left)
+		}
 	}
 }

@@ -54,29 +54,31 @@ type Task struct {
 // be read.
 func Run(k txn.Kernel, t Task) (Report, error) {
 	r := run{Task: t, kernel: k, query: queryOf(t.Wanted), errs: map[state.Key]error{}}
-	var last []state.Change
+	left, err := r.missing()
+	tried := map[state.Change]bool{}
 	for range passes {
-		todo, err := r.missing()
 		if err != nil {
 			return r.report, err
 		}
-		if slices.Equal(todo, last) {
-			break // no progress, or nothing to do
-		}
-		last = todo
 		r.errs = map[state.Key]error{}
-		r.apply(slices.DeleteFunc(slices.Clone(todo), func(c state.Change) bool {
+		r.apply(slices.DeleteFunc(slices.Clone(left), func(c state.Change) bool {
 			r.errs[c.Key()] = r.Vain[c]
 			return r.Vain[c] != nil
 		}))
+		for _, c := range left {
+			tried[c] = true
+		}
+		last := left
+		if left, err = r.missing(); slices.Equal(left, last) {
+			break // no progress, or nothing to do
+		}
 	}
-	left, err := r.missing()
 	gone := map[state.Key]bool{}
 	for _, c := range left {
 		key := c.Key()
 		gone[key] = true
 		failure := Failure{Key: key, Err: cmp.Or(r.errs[key], errUnstable)}
-		if c.Before != nil {
+		if c.Before != nil && tried[c] { // what was lost since the last try has not been in vain
 			failure.Vain = c
 		}
 		r.report.Left = append(r.report.Left, failure)
