@@ -14,12 +14,12 @@ import (
 )
 
 // Write returns a configuration, in its canonical form, that declares a
-// topology: the hosts, then the resources in their order. It writes virtual
+// topology: the hosts, the calls of modules, then the resources in their order. It writes virtual
 // services, VRRP instances, and what belongs to a whole IPVS table; other kinds
 // of resources, those of modules, and what else a host can have are an error.
 // Passwords become the variables that Secrets names. An attribute with the
 // language's default is left out, but for those that every reader looks for.
-func Write(t *topology.Topology) ([]byte, error) {
+func Write(t *topology.Topology, calls ...Call) ([]byte, error) {
 	if t.Persist != nil || len(t.Outputs) > 0 || len(t.Removed) > 0 {
 		return nil, errors.New("of a topology only its hosts and resources can be written")
 	}
@@ -31,6 +31,11 @@ func Write(t *topology.Topology) ([]byte, error) {
 	w.variables()
 	for _, h := range t.Hosts {
 		if err := w.host(h); err != nil {
+			return nil, err
+		}
+	}
+	for _, c := range calls {
+		if err := w.call(c); err != nil {
 			return nil, err
 		}
 	}
@@ -108,11 +113,7 @@ func (w *writer) service(s *topology.VirtualService) {
 	}
 	w.line("scheduler = %s", quoted(s.Scheduler))
 	if len(s.SchedulerFlags) > 0 {
-		flags := make([]string, len(s.SchedulerFlags))
-		for i, f := range s.SchedulerFlags {
-			flags[i] = quoted(f)
-		}
-		w.line("scheduler_flags = [%s]", strings.Join(flags, ", "))
+		w.line("scheduler_flags = [%s]", joined(s.SchedulerFlags, quoted))
 	}
 	if s.OnePacket {
 		w.line("one_packet = true")
@@ -202,11 +203,7 @@ func (w *writer) ipvs(b *topology.IPVS) {
 		w.line("connection_table_bits = %d", b.ConnectionTableBits)
 	}
 	if len(b.Modules) > 0 {
-		names := make([]string, len(b.Modules))
-		for i, m := range b.Modules {
-			names[i] = quoted(m)
-		}
-		w.line("modules = [%s]", strings.Join(names, ", "))
+		w.line("modules = [%s]", joined(b.Modules, quoted))
 	}
 	if b.Exclusive {
 		w.line("exclusive = true")

@@ -62,11 +62,7 @@ func texts[T any](name string, values []T, show func(T) string) argument {
 	if len(values) == 0 {
 		return argument{}
 	}
-	parts := make([]string, len(values))
-	for i, v := range values {
-		parts[i] = show(v)
-	}
-	return argument{name, "[" + strings.Join(parts, ", ") + "]"}
+	return argument{name, "[" + joined(values, show) + "]"}
 }
 
 // arguments writes those that have a value, one a line.

@@ -36,6 +36,13 @@ type Names struct {
 	Traffic bool `json:"traffic,omitempty"`
 }
 
+// With is what either names.
+func (n Names) With(o Names) Names {
+	both := func(a, b []string) []string { return slices.Compact(slices.Sorted(slices.Values(slices.Concat(a, b)))) }
+	return Names{Sysctls: both(n.Sysctls, o.Sysctls), Modules: both(n.Modules, o.Modules), Packages: both(n.Packages, o.Packages),
+		Units: both(n.Units, o.Units), Checked: both(n.Checked, o.Checked), Traffic: n.Traffic || o.Traffic}
+}
+
 func (d desired) query(checked []string) Names {
 	n := Names{Checked: checked}
 	for _, key := range slices.SortedFunc(maps.Keys(d), state.Key.Compare) {

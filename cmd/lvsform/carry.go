@@ -23,6 +23,8 @@ type imported struct {
 	// wrong is what validate will find in the configuration: nothing can be
 	// applied before it is mended.
 	wrong topology.Diagnostics
+	// modules is how many of its blocks are calls of modules.
+	modules int
 }
 
 // importedHeader explains the file to who opens it first.

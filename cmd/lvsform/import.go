@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -15,12 +16,15 @@ import (
 
 	"github.com/lvsform/lvsform/cmd/lvsform/internal/view"
 	"github.com/lvsform/lvsform/formats/ipvsadm"
-	"github.com/lvsform/lvsform/remote"
+	"github.com/lvsform/lvsform/planner"
 	"github.com/lvsform/lvsform/state"
 	"github.com/lvsform/lvsform/topology"
 )
 
-type importFlags struct{ from, host, address, out string }
+type importFlags struct {
+	from, host, address, out string
+	realServers              bool
+}
 
 func (c *cli) importCommand() *cobra.Command {
 	var f importFlags
@@ -30,8 +34,9 @@ func (c *cli) importCommand() *cobra.Command {
 		Long: `Turns what a director has into a configuration whose first plan only adopts it. With
 --from ipvsadm FILE is what ipvsadm-save -n (ipvsadm -S -n) printed there, with --from
 keepalived its keepalived.conf, with --from ldirectord its ldirectord.cf, - is stdin, and
-no host is contacted. With --from live the table is read from HOST, by SSH; nothing is
-changed there. What the configuration cannot say is listed on stderr.`,
+no host is contacted. With --from live the table is read from HOST, by SSH, and with
+--real-servers also what its real servers are like, which then are managed by the modules
+that fit; nothing is changed there. What the configuration cannot say is listed on stderr.`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if err := c.checkFlags(cmd); err != nil {
@@ -43,7 +48,7 @@ changed there. What the configuration cannot say is listed on stderr.`,
 			}
 			switch f.from {
 			case fromLive:
-				return c.importLive(cmd.Context(), director, f.out)
+				return c.importLive(cmd.Context(), director, f.realServers, f.out)
 			case fromKeepalived, fromLdirectord:
 				return c.importConfig(f.from, args[0], director, f.out)
 			}
@@ -54,6 +59,7 @@ changed there. What the configuration cannot say is listed on stderr.`,
 	cmd.Flags().StringVar(&f.from, "from", "", "`WHERE` it comes from: ipvsadm, keepalived, ldirectord or live")
 	cmd.Flags().StringVar(&f.host, "host", "dir1", "call the director `NAME`")
 	cmd.Flags().StringVar(&f.address, "address", "", "the director's own `ADDRESS`, by which it is reached")
+	cmd.Flags().BoolVar(&f.realServers, "real-servers", false, "with --from live: read the real servers too, by SSH at their addresses in the table")
 	cmd.Flags().StringVar(&f.out, "out", "", "write to `FILE`, which must not be there yet, instead of stdout")
 	return cmd
 }
@@ -71,6 +77,9 @@ const (
 func (f importFlags) director(arg string) (*topology.Host, error) {
 	if !slices.Contains([]string{fromTable, fromLive, fromKeepalived, fromLdirectord}, f.from) {
 		return nil, fmt.Errorf("--from takes ipvsadm, keepalived, ldirectord or live, not %q", f.from)
+	}
+	if f.realServers && f.from != fromLive {
+		return nil, errors.New("--real-servers is for --from live: a file says nothing of them")
 	}
 	var ssh topology.SSH
 	if f.from == fromLive {
@@ -126,43 +135,70 @@ func (c *cli) importTable(file string, director *topology.Host, out string) erro
 		notes = append(notes, topology.Diagnostic{Severity: topology.Info, Summary: "ipvsadm-save saves no thresholds",
 			Detail: "Where `ipvsadm -Ln --thresholds` lists some on the director, add upper_threshold and lower_threshold, or the first plan takes them away."})
 	}
-	return c.importObjects(director, table.Objects, notes, out)
-}
-
-// importLive imports the table that a host has now.
-func (c *cli) importLive(ctx context.Context, director *topology.Host, out string) error {
-	bar := c.newProgress(1)
-	f, err := c.newFleet([]machine{{name: director.Name, address: director.Address.String(), ssh: director.SSH}}, bar)
+	im, err := carryOver(director, table.Objects)
 	if err != nil {
-		bar.close()
 		return err
 	}
-	seen := f.newObservations()
-	f.connect(ctx, func(m machine, s *remote.Session) error {
-		defer f.release(m.name)
-		return seen.read(ctx)(m, s)
-	})
-	bar.close()
-	if err := f.errs[director.Name]; err != nil {
+	return c.writeTable(im, notes, out)
+}
+
+// importLive imports the table that a host has now, with what its real servers
+// are like if they are to be read.
+func (c *cli) importLive(ctx context.Context, director *topology.Host, realServers bool, out string) error {
+	live, errs, err := c.look(ctx, []machine{{name: director.Name, address: director.Address.String(), ssh: director.SSH}}, nil)
+	if err = cmp.Or(err, errs[director.Name]); err != nil {
 		return err
 	}
 	var objects state.Objects
-	for _, o := range seen.live[director.Name].Objects {
+	for _, o := range live[director.Name].Objects {
 		// The times of every director are no part of what somebody made there.
 		if ipvsadm.Holds(o) && o != state.Object(state.DefaultTimeouts) {
 			objects = append(objects, o)
 		}
 	}
-	return c.importObjects(director, objects, nil, out)
-}
-
-// importObjects writes the configuration of a table, then what there is to know
-// about it.
-func (c *cli) importObjects(director *topology.Host, objects state.Objects, notes topology.Diagnostics, out string) error {
 	im, err := carryOver(director, objects)
 	if err != nil {
 		return err
 	}
+	var notes topology.Diagnostics
+	if realServers && len(im.carried) > 0 {
+		if notes, err = c.addModules(ctx, director, im); err != nil {
+			return err
+		}
+	}
+	return c.writeTable(im, notes, out)
+}
+
+// look reads hosts without a configuration. What more it is to read is asked of
+// when all have been read once.
+func (c *cli) look(ctx context.Context, machines []machine, more func(map[string]planner.Live) map[string]planner.Names) (
+	live map[string]planner.Live, errs map[string]error, err error) {
+	bar := c.newProgress(len(machines))
+	defer bar.close()
+	f, err := c.newFleet(machines, bar)
+	if err != nil {
+		return nil, nil, err
+	}
+	defer f.close()
+	seen := f.newObservations()
+	f.connect(ctx, seen.read(ctx))
+	if more != nil {
+		queries := more(seen.live)
+		for i, m := range f.machines {
+			f.machines[i].query = queries[m.name]
+		}
+		seen = f.newObservations()
+		f.all(seen.read(ctx))
+	}
+	if ctx.Err() != nil {
+		return nil, nil, errors.New("interrupted; nothing was changed")
+	}
+	return seen.live, f.errs, nil
+}
+
+// writeTable writes the configuration of a table, then what there is to know
+// about it.
+func (c *cli) writeTable(im *imported, notes topology.Diagnostics, out string) error {
 	if len(im.carried) == 0 {
 		c.diagnose(im.left)
 		return &hintError{errors.New("there is no service that could be imported"), "The table of a director that serves is not empty: see ipvsadm -Ln there."}
@@ -176,8 +212,11 @@ func (c *cli) importObjects(director *topology.Host, objects state.Objects, note
 		next = "Mend the errors above in it before the first plan."
 	}
 	if out != "" {
-		c.say(fmt.Sprintf("%s: %s and %s. %s", out, view.Count(count[state.Service](im.carried), "virtual service"),
-			view.Count(count[state.Destination](im.carried), "real server"), next))
+		services := view.Count(count[state.Service](im.carried), "virtual service")
+		if im.modules > 0 {
+			services += " (" + view.Count(im.modules, "module") + ")"
+		}
+		c.say(fmt.Sprintf("%s: %s and %s. %s", out, services, view.Count(count[state.Destination](im.carried), "real server"), next))
 	}
 	return nil
 }

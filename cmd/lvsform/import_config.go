@@ -131,8 +131,8 @@ func carryConfig(program, file, text string, director *topology.Host) (*imported
 }
 
 // loadWritten writes a topology and loads it again.
-func loadWritten(t *topology.Topology) (*topology.Topology, error) {
-	text, err := hcl.Write(t)
+func loadWritten(t *topology.Topology, calls ...hcl.Call) (*topology.Topology, error) {
+	text, err := hcl.Write(t, calls...)
 	if err != nil {
 		return nil, err
 	}
