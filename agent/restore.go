@@ -183,8 +183,10 @@ func (r *Restorer) round() (made int, again time.Duration, err error) {
 		return 0, errorTry, nil
 	}
 	r.tell(report)
-	if len(r.owed)+len(r.vain) > 0 {
-		return len(report.Made), vainTry, nil // nothing may tell when it can be made
+	for _, left := range report.Left { // nothing may tell when it can be made
+		if r.owed[left.Key] || left.Untried {
+			return len(report.Made), vainTry, nil
+		}
 	}
 	return len(report.Made), never, nil
 }

@@ -40,12 +40,20 @@ func (w *writer) call(c Call) error {
 			if err != nil {
 				return fmt.Errorf("module.%s: %s.%s: %w", c.Name, a.Name, m.Name, err)
 			}
-			w.line("%s = %s", m.Name, text)
+			w.line("%s = %s", key(m.Name), text)
 		}
 		w.line("}")
 	}
 	w.line("}")
 	return nil
+}
+
+// key is a name in an object, where `for` would begin an expression.
+func key(name string) string {
+	if name == "for" {
+		return quoted(name)
+	}
+	return name
 }
 
 func expression(value any) (string, error) {
@@ -65,7 +73,7 @@ func expression(value any) (string, error) {
 			if err != nil {
 				return "", err
 			}
-			parts = append(parts, a.Name+" = "+text)
+			parts = append(parts, key(a.Name)+" = "+text)
 		}
 		return "{ " + strings.Join(parts, ", ") + " }", nil
 	}

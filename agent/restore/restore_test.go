@@ -332,3 +332,30 @@ func TestWhatIsChangedMeanwhileIsNotInVain(t *testing.T) {
 		}
 	}
 }
+
+// restless is a kernel in which somebody gives a link another MTU before each
+// reading.
+type restless struct {
+	*agenttest.Kernel
+	link state.Link
+}
+
+func (r *restless) Read(q txn.Query) (txn.Host, error) {
+	r.link.MTU.Value++
+	if _, err := r.Kernel.Apply([]state.Change{{Before: r.link, After: r.link}}); err != nil {
+		return txn.Host{}, err
+	}
+	return r.Kernel.Read(q)
+}
+
+// A fight is left after a while, and what was lost last is known not to have been
+// tried.
+func TestWhatIsLostLastIsUntried(t *testing.T) {
+	wanted := tunnel
+	wanted.MTU = state.Some(1400)
+	k := &restless{agenttest.NewKernel(append(agenttest.Host(), tunnel)...), wanted}
+	report, err := restore.Run(k, restore.Task{Wanted: state.Objects{wanted}})
+	if err != nil || len(report.Left) != 1 || !report.Left[0].Untried || report.Left[0].Vain != (state.Change{}) {
+		t.Errorf("%+v, %v", report, err)
+	}
+}

@@ -27,6 +27,8 @@ type Report struct {
 type Failure struct {
 	Key state.Key
 	Err error
+	// Untried: it was lost when all else was over.
+	Untried bool
 	// Vain is the change of a live object that was tried and had no lasting
 	// effect; zero: there is none.
 	Vain state.Change
@@ -55,7 +57,7 @@ type Task struct {
 func Run(k txn.Kernel, t Task) (Report, error) {
 	r := run{Task: t, kernel: k, query: queryOf(t.Wanted), errs: map[state.Key]error{}}
 	left, err := r.missing()
-	tried := map[state.Change]bool{}
+	var last []state.Change
 	for range passes {
 		if err != nil {
 			return r.report, err
@@ -65,20 +67,18 @@ func Run(k txn.Kernel, t Task) (Report, error) {
 			r.errs[c.Key()] = r.Vain[c]
 			return r.Vain[c] != nil
 		}))
-		for _, c := range left {
-			tried[c] = true
-		}
-		last := left
+		last = left
 		if left, err = r.missing(); slices.Equal(left, last) {
 			break // no progress, or nothing to do
 		}
 	}
 	gone := map[state.Key]bool{}
-	for _, c := range left {
+	for i, c := range left {
 		key := c.Key()
 		gone[key] = true
-		failure := Failure{Key: key, Err: cmp.Or(r.errs[key], errUnstable)}
-		if c.Before != nil && tried[c] { // what was lost since the last try has not been in vain
+		failure := Failure{Key: key, Err: cmp.Or(r.errs[key], errUnstable),
+			Untried: (i >= len(last) || last[i] != c) && !slices.Contains(last, c)}
+		if c.Before != nil && !failure.Untried {
 			failure.Vain = c
 		}
 		r.report.Left = append(r.report.Left, failure)

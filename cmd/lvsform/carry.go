@@ -72,11 +72,11 @@ func parts(objects state.Objects) []state.Objects {
 	var out []state.Objects
 	at := map[state.ServiceID]int{}
 	for _, o := range objects {
-		d, isServer := o.(state.Destination)
-		if isServer {
-			i := at[d.Service]
-			out[i] = append(out[i], o)
-			continue
+		if d, ok := o.(state.Destination); ok {
+			if i, ok := at[d.Service]; ok {
+				out[i] = append(out[i], o)
+				continue
+			}
 		}
 		if s, ok := o.(state.Service); ok {
 			at[s.ServiceID] = len(out)

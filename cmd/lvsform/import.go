@@ -166,6 +166,18 @@ func (c *cli) importLive(ctx context.Context, director *topology.Host, realServe
 			return err
 		}
 	}
+	if len(im.carried) > 0 {
+		top, err := loadText(im.text, nil)
+		if err != nil {
+			return err
+		}
+		for _, d := range findings(planner.Build(planner.Input{Topology: top, Live: live, Version: buildVersion()})) {
+			if d.Severity == topology.Error && d.Check == "LVS007" { // here it is known where the VIPs are
+				d.Range, d.Also = nil, nil
+				im.wrong = append(im.wrong, d)
+			}
+		}
+	}
 	return c.writeTable(im, notes, out)
 }
 

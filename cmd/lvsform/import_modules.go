@@ -3,6 +3,7 @@ package main
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"net/netip"
@@ -29,180 +30,360 @@ func (c *cli) addModules(ctx context.Context, director *topology.Host, im *impor
 	for _, h := range t.Hosts {
 		machines = append(machines, machine{name: h.Name, address: h.Address.String(), ssh: h.SSH})
 	}
-	live, errs, err := c.look(ctx, machines, func(live map[string]planner.Live) map[string]planner.Names { return moduleQueries(t, live) })
+	found, notes := groups(t)
+	live, errs, err := c.look(ctx, machines, func(live map[string]planner.Live) map[string]planner.Names {
+		return moduleQueries(t, candidates(t, found, live))
+	})
 	if err = cmp.Or(err, errs[director.Name]); err != nil {
 		return nil, err
 	}
-	var notes topology.Diagnostics
 	for _, name := range slices.Sorted(maps.Keys(errs)) {
 		notes = append(notes, topology.Diagnostic{Severity: topology.Warning, Summary: "host." + name + " is not managed: it could not be read", Detail: errs[name].Error()})
 	}
-	t, calls, misfits := withModules(t, live)
-	notes = append(notes, misfits...)
+	tried := candidates(t, found, live)
+	if err := fit(ctx, t, tried, live); err != nil {
+		return nil, err
+	}
+	t, calls := withModules(t, tried)
+	for _, m := range tried {
+		if m.call() == nil {
+			var paths []string
+			for _, r := range m.services {
+				paths = append(paths, r.Path)
+			}
+			notes = append(notes, noModule(strings.Join(paths, " and "), strings.Join(m.reasons, "\n")))
+		}
+	}
 	if len(calls) == 0 {
 		return notes, nil
 	}
 	body, err := hcl.Write(t, calls...)
-	im.text, im.wrong, im.modules = append(fmt.Appendf(nil, modulesHeader, director.Name), body...), nil, len(calls)
-	return notes, err
+	if err != nil {
+		return nil, err
+	}
+	top, err := loadWritten(t, calls...)
+	if err != nil {
+		return nil, err
+	}
+	im.text, im.wrong, im.modules = append(fmt.Appendf(nil, modulesHeader, director.Name), body...), errorsIn(top), len(calls)
+	return notes, nil
 }
 
-// moduleQueries are what has to be read for every module that may fit.
-func moduleQueries(t *topology.Topology, live map[string]planner.Live) map[string]planner.Names {
-	out := map[string]planner.Names{}
-	for _, g := range groups(t) {
-		for _, call := range g.calls(t, live) {
-			top, err := loadWritten(without(t, g), call)
-			if err != nil {
-				continue // it does not fit
-			}
-			for name, q := range planner.Queries(top) {
-				out[name] = out[name].With(q)
-			}
-		}
-	}
-	return out
+func noModule(service, why string) topology.Diagnostic {
+	return topology.Diagnostic{Severity: topology.Info, Summary: "no module for " + service, Detail: why}
 }
 
 // group is virtual services that differ in their ports alone, as a module has
 // them.
 type group struct {
-	name     string
+	name     string // of the first, without its kind; with further ones their ports
 	services []*topology.Resource
 	first    *topology.VirtualService
 }
 
 // groups are the services that a module could declare, in the order of a
-// topology: with a mode, and real servers that are other hosts.
-func groups(t *topology.Topology) []*group {
-	var out []*group
+// topology, and why not, of the others.
+func groups(t *topology.Topology) (out []*group, notes topology.Diagnostics) {
 	for _, r := range t.Resources {
 		v, ok := r.Body.(*topology.VirtualService)
-		if !ok || !modular(r.Host, v) {
+		if !ok {
 			continue
 		}
-		i := slices.IndexFunc(out, func(g *group) bool { return alike(g.first, v) })
-		if i < 0 {
-			out = append(out, &group{name: strings.TrimPrefix(r.Path, "virtual_service."), first: v, services: []*topology.Resource{r}})
+		if why := unmodular(r.Host, v); why != "" {
+			notes = append(notes, noModule(r.Path, why))
 			continue
 		}
-		g := out[i]
-		g.services, g.name = append(g.services, r), v.Protocol+"_"+strings.NewReplacer(".", "_", ":", "_").Replace(v.Address.String())
+		if i := slices.IndexFunc(out, func(g *group) bool { return alike(g.first, v) }); i >= 0 {
+			out[i].services, out[i].name = append(out[i].services, r), fmt.Sprintf("%s_%d", out[i].name, v.Port)
+			continue
+		}
+		out = append(out, &group{name: strings.TrimPrefix(r.Path, "virtual_service."), first: v, services: []*topology.Resource{r}})
 	}
-	return out
+	return out, notes
 }
 
-func modular(director string, v *topology.VirtualService) bool {
-	if v.FWMark != 0 || v.Port == 0 || v.OnePacket || len(v.RealServers) == 0 {
-		return false
+// unmodular is why no module can have a service, whatever the hosts are like.
+func unmodular(director string, v *topology.VirtualService) string {
+	switch {
+	case v.FWMark != 0:
+		return "The modules have no firewall marks."
+	case v.Port == 0:
+		return "The modules have no service of every port."
+	case v.OnePacket:
+		return "The modules have no one_packet."
+	case len(v.RealServers) == 0:
+		return "It has no real server, whose mode would tell the module."
 	}
 	seen := map[string]bool{}
 	for _, r := range v.RealServers {
-		if r.Host == "" || r.Host == director || seen[r.Host] || r.Forward != v.RealServers[0].Forward ||
-			(r.Tunnel == nil) != (v.RealServers[0].Tunnel == nil) || r.Tunnel != nil && *r.Tunnel != *v.RealServers[0].Tunnel {
-			return false
+		switch first := v.RealServers[0]; {
+		case r.Host == "" || r.Host == director:
+			return "The director is a real server of its own, which the modules do not have."
+		case seen[r.Host]:
+			return r.Host + " serves it at several ports, and the modules have one for each real server."
+		case r.Forward != first.Forward || (r.Tunnel == nil) != (first.Tunnel == nil) || r.Tunnel != nil && *r.Tunnel != *first.Tunnel:
+			return "Its real servers are reached in different ways, and a module has one."
 		}
 		seen[r.Host] = true
 	}
-	return true
+	return ""
 }
 
 // alike tells whether two services differ in their ports alone, at which the real
 // servers serve too.
 func alike(a, b *topology.VirtualService) bool {
-	server := func(v *topology.VirtualService) func(topology.RealServer) string {
-		return func(r topology.RealServer) string {
-			return fmt.Sprint(r.Host, r.Port == v.Port, r.Weight, r.Forward, r.Upper, r.Lower, r.Tunnel != nil)
-		}
+	samePort := func(v *topology.VirtualService) bool {
+		return !slices.ContainsFunc(v.RealServers, func(r topology.RealServer) bool { return r.Port != v.Port })
 	}
-	same := func(x, y *topology.Persistence) bool { return x == nil && y == nil || x != nil && y != nil && *x == *y }
-	for _, v := range []*topology.VirtualService{a, b} {
-		if slices.ContainsFunc(v.RealServers, func(r topology.RealServer) bool { return r.Port != v.Port }) {
-			return false
-		}
+	server := func(x, y topology.RealServer) bool {
+		return x.Host == y.Host && x.Weight == y.Weight && x.Forward == y.Forward && x.Upper == y.Upper && x.Lower == y.Lower && same(x.Tunnel, y.Tunnel)
 	}
-	return a.Protocol == b.Protocol && a.Address == b.Address && a.Scheduler == b.Scheduler && slices.Equal(a.SchedulerFlags, b.SchedulerFlags) &&
-		same(a.Persistence, b.Persistence) && slices.EqualFunc(a.RealServers, b.RealServers, func(x, y topology.RealServer) bool { return server(a)(x) == server(b)(y) })
+	return samePort(a) && samePort(b) && a.Protocol == b.Protocol && a.Address == b.Address && a.Scheduler == b.Scheduler &&
+		slices.Equal(a.SchedulerFlags, b.SchedulerFlags) && same(a.Persistence, b.Persistence) && slices.EqualFunc(a.RealServers, b.RealServers, server)
 }
 
-// withModules replaces the services of an imported topology by modules, where the
-// hosts are just as the modules would make them: where the first plan only
-// adopts. It tells why not, of the others.
-func withModules(t *topology.Topology, live map[string]planner.Live) (*topology.Topology, []hcl.Call, topology.Diagnostics) {
-	var calls []hcl.Call
-	var notes topology.Diagnostics
-	for _, g := range groups(t) {
-		why := ""
-		for _, call := range g.calls(t, live) {
-			next := without(t, g)
-			reason := misfit(next, append(slices.Clone(calls), call), live)
-			if reason == "" {
-				t, calls, why = next, append(calls, call), ""
-				break
-			}
-			why = cmp.Or(why, "The first plan with "+call.Source+" would not only adopt: "+reason)
-		}
-		if why != "" {
-			notes = append(notes, topology.Diagnostic{Severity: topology.Info, Summary: g.name + " is not written as a module", Detail: why + "."})
-		}
-	}
-	return t, calls, notes
+func same[T comparable](x, y *T) bool { return x == y || x != nil && y != nil && *x == *y }
+
+// candidate is the modules that may fit a group, the likeliest first, of which
+// those before next do not.
+type candidate struct {
+	*group
+	calls   []hcl.Call
+	next    int
+	reasons []string // why not, one for each module
 }
 
-// without is a topology without the services of a group, whose hosts are managed.
-func without(t *topology.Topology, g *group) *topology.Topology {
+func candidates(t *topology.Topology, found []*group, live map[string]planner.Live) []*candidate {
+	var out []*candidate
+	for _, g := range found {
+		m := &candidate{group: g}
+		if why := g.unfit(t, live); why != "" {
+			m.reasons = []string{why}
+		} else {
+			m.calls = g.calls(t, live)
+		}
+		out = append(out, m)
+	}
+	return out
+}
+
+// call is the module that is tried; nil: none is left.
+func (m *candidate) call() *hcl.Call {
+	if m.next >= len(m.calls) {
+		return nil
+	}
+	return &m.calls[m.next]
+}
+
+// refuse goes on to the next module. What is said of one source is its first
+// reason.
+func (m *candidate) refuse(why string) {
+	call := m.call()
+	m.next++
+	if m.next == 1 || m.calls[m.next-2].Source != call.Source {
+		m.reasons = append(m.reasons, call.Source+": "+why)
+	}
+}
+
+// withModules replaces services of a topology by the modules that are tried, and
+// their hosts are managed.
+func withModules(t *topology.Topology, tried []*candidate) (*topology.Topology, []hcl.Call) {
 	out := *t
-	out.Resources = slices.DeleteFunc(slices.Clone(t.Resources), func(r *topology.Resource) bool { return slices.Contains(g.services, r) })
-	out.Hosts = slices.Clone(t.Hosts)
-	for i, h := range t.Hosts {
-		if slices.ContainsFunc(g.first.RealServers, func(r topology.RealServer) bool { return r.Host == h.Name }) {
-			managed := *h
-			managed.Managed = true
-			out.Hosts[i] = &managed
+	out.Hosts, out.Resources = slices.Clone(t.Hosts), slices.Clone(t.Resources)
+	var calls []hcl.Call
+	for _, m := range tried {
+		call := m.call()
+		if call == nil {
+			continue
+		}
+		calls = append(calls, *call)
+		out.Resources = slices.DeleteFunc(out.Resources, func(r *topology.Resource) bool { return slices.Contains(m.services, r) })
+		for i, h := range out.Hosts {
+			if m.has(h.Name) {
+				managed := *h
+				managed.Managed = true
+				out.Hosts[i] = &managed
+			}
 		}
 	}
-	return &out
+	return &out, calls
 }
 
-// misfit is why the first plan would not only adopt; "": it would.
-func misfit(t *topology.Topology, calls []hcl.Call, live map[string]planner.Live) string {
+func (g *group) has(host string) bool {
+	return slices.ContainsFunc(g.first.RealServers, func(r topology.RealServer) bool { return r.Host == host })
+}
+
+// moduleQueries are what has to be read for every module that may fit.
+func moduleQueries(t *topology.Topology, tried []*candidate) map[string]planner.Names {
+	out := map[string]planner.Names{}
+	add := func(tried ...*candidate) error {
+		next, calls := withModules(t, tried)
+		top, err := loadWritten(next, calls...)
+		if err != nil {
+			return err
+		}
+		for name, q := range planner.Queries(top) {
+			out[name] = out[name].With(q)
+		}
+		return nil
+	}
+	for {
+		if err := add(tried...); err != nil {
+			for _, m := range tried {
+				_ = add(m) // what cannot be loaded does not fit
+			}
+		}
+		left := false
+		for _, m := range tried {
+			if m.call() != nil {
+				m.next++
+				left = left || m.call() != nil
+			}
+		}
+		if !left {
+			return out
+		}
+	}
+}
+
+// problem is what keeps a plan from only adopting.
+type problem struct {
+	text      string
+	addresses []string // of the configuration
+}
+
+func (p problem) key() string { return fmt.Sprintln(p.text, p.addresses) }
+
+// problems are what a first plan would do but adopt, and the mistakes that it
+// would find.
+func problems(t *topology.Topology, calls []hcl.Call, live map[string]planner.Live) ([]problem, error) {
 	top, err := loadWritten(t, calls...)
 	if err != nil {
-		return err.Error()
+		return nil, err
 	}
+	var out []problem
 	p := planner.Build(planner.Input{Topology: top, Live: live, Version: buildVersion()})
 	for _, c := range p.Changes {
-		if c.Action != planner.Adopt {
-			return fmt.Sprintf("%s %s", c.Action, c.ID)
+		text := ""
+		switch {
+		case c.Action == planner.Adopt:
+			continue
+		case c.Before == nil:
+			text = fmt.Sprintf("it would make %s on %s.", planner.Describe(c.After), c.Host)
+		case c.After == nil:
+			text = fmt.Sprintf("it would take %s from %s.", planner.Describe(c.Before), c.Host)
+		default:
+			text = fmt.Sprintf("%s has %s, and it would make that %s.", c.Host, planner.Describe(c.Before), planner.Describe(c.After))
 		}
+		out = append(out, problem{text, c.Addresses})
 	}
 	for _, d := range slices.Concat(findings(p), errorsIn(top)) {
 		if d.Severity == topology.Error {
-			return d.Summary
+			out = append(out, problem{d.Summary + ".", []string{d.Object}})
 		}
+	}
+	return out, nil
+}
+
+// fit goes through the modules until the first plan with those that are left only
+// adopts. What is wrong without any of them is not held against them.
+func fit(ctx context.Context, t *topology.Topology, tried []*candidate, live map[string]planner.Live) error {
+	before, err := problems(t, nil, live)
+	if err != nil {
+		return err
+	}
+	known := map[string]bool{}
+	for _, p := range before {
+		known[p.key()] = true
+	}
+	for {
+		if ctx.Err() != nil {
+			return errors.New("interrupted; nothing was changed")
+		}
+		next, calls := withModules(t, tried)
+		if len(calls) == 0 {
+			return nil
+		}
+		found, err := problems(next, calls, live)
+		if err != nil {
+			found = []problem{{text: err.Error()}}
+		}
+		found = slices.DeleteFunc(found, func(p problem) bool { return known[p.key()] })
+		if len(found) == 0 {
+			return nil
+		}
+		blame(t, tried, found)
+	}
+}
+
+// blame refuses the modules that problems are about; for one of a service that
+// is none, those that manage its real servers; or else all.
+func blame(t *topology.Topology, tried []*candidate, found []problem) {
+	reasons := map[*candidate]string{}
+	of := func(about func(m *candidate, address string) bool) {
+		for _, p := range found {
+			for _, m := range tried {
+				if m.call() != nil && reasons[m] == "" && slices.ContainsFunc(p.addresses, func(a string) bool { return about(m, a) }) {
+					reasons[m] = p.text
+				}
+			}
+		}
+	}
+	of(func(m *candidate, address string) bool { return strings.HasPrefix(address, "module."+m.name+".") })
+	if len(reasons) == 0 {
+		of(func(m *candidate, address string) bool {
+			return slices.ContainsFunc(t.Resources, func(r *topology.Resource) bool {
+				v, ok := r.Body.(*topology.VirtualService)
+				return ok && (address == r.Path || strings.HasPrefix(address, r.Path+".")) &&
+					slices.ContainsFunc(v.RealServers, func(server topology.RealServer) bool { return m.has(server.Host) })
+			})
+		})
+	}
+	for _, m := range tried {
+		if why := reasons[m]; m.call() != nil && (why != "" || len(reasons) == 0) {
+			m.refuse(cmp.Or(why, found[0].text))
+		}
+	}
+}
+
+// unfit is why no module can be tried.
+func (g *group) unfit(t *topology.Topology, live map[string]planner.Live) string {
+	director := g.services[0].Host
+	names := []string{director}
+	for _, r := range g.first.RealServers {
+		names = append(names, r.Host)
+	}
+	for _, name := range names {
+		l, read := live[name]
+		if !read {
+			return "host." + name + " could not be read."
+		}
+		for _, h := range t.Hosts {
+			if h.Name != name && addressOf(l, h.Address, func(string) bool { return true }) != nil {
+				return fmt.Sprintf("host.%s and host.%s are the same machine.", name, h.Name)
+			}
+		}
+	}
+	for _, o := range live[director].Objects {
+		if c, ok := o.(state.Config); ok && strings.Contains(c.Text, "virtual_ipaddress") {
+			return fmt.Sprintf("%s moves addresses of %s: import its file with --from %s, or write a module with vrrp.", c.Program, director, c.Program)
+		}
+	}
+	if g.vip(live[director]) == nil {
+		return fmt.Sprintf("%s is on no interface of %s.", g.first.Address, director)
 	}
 	return ""
 }
 
-// calls are the modules that may fit a group, the likeliest first.
+// vip is the VIP on the director.
+func (g *group) vip(l planner.Live) *state.Address {
+	return addressOf(l, g.first.Address, func(device string) bool { return device != "lo" })
+}
+
+// calls are the modules that may fit, the likeliest first.
 func (g *group) calls(t *topology.Topology, live map[string]planner.Live) []hcl.Call {
 	director := g.services[0].Host
-	if slices.ContainsFunc(g.first.RealServers, func(r topology.RealServer) bool { _, read := live[r.Host]; return !read }) {
-		return nil
-	}
-	at := addressOf(live[director], g.first.Address, func(device string) bool { return device != "lo" })
-	if at == nil {
-		return nil
-	}
-	call := hcl.Call{Name: g.name, Arguments: g.service()}
-	if route := g.answers(live[g.first.RealServers[0].Host]); route != nil {
-		if route.Table != 100 {
-			call.Arguments = append(call.Arguments, hcl.Argument{Name: "routing_table", Value: route.Table})
-		}
-		if route.AdvMSS != 0 {
-			call.Arguments = append(call.Arguments, hcl.Argument{Name: "advmss", Value: route.AdvMSS})
-		}
-	}
+	at := g.vip(live[director])
 	servers := hcl.Argument{Name: "real_servers", Value: g.servers(t, live)}
 	directors := func(interfaces ...string) hcl.Argument {
 		entry := []hcl.Argument{{Name: "host", Value: reference(t, director)}, {Name: "device", Value: at.Device}}
@@ -216,25 +397,45 @@ func (g *group) calls(t *topology.Topology, live map[string]planner.Live) []hcl.
 		return hcl.Argument{Name: "directors", Value: []hcl.Argument{{Name: director, Value: entry}}}
 	}
 	of := func(module string, arguments ...hcl.Argument) hcl.Call {
-		out := call
-		out.Source, out.Arguments = "lvsform://"+module, slices.Concat(call.Arguments, arguments)
-		return out
+		return hcl.Call{Name: g.name, Source: "lvsform://" + module, Arguments: slices.Concat(g.service(), arguments)}
 	}
-	redirects := hcl.Argument{Name: "send_redirects", Value: true}
+	either := func(module, name string, value bool, arguments ...hcl.Argument) []hcl.Call {
+		return []hcl.Call{of(module, arguments...), of(module, slices.Insert(slices.Clone(arguments), 0, hcl.Argument{Name: name, Value: value})...)}
+	}
 	switch g.first.RealServers[0].Forward {
 	case "dr":
-		return []hcl.Call{of("dr", directors(), servers), of("dr", hcl.Argument{Name: "host_route", Value: false}, directors(), servers)}
+		return either("dr", "host_route", false, append(g.answering(live), directors(), servers)...)
 	case "tun":
-		return []hcl.Call{of("tun", directors(), servers), of("tun", hcl.Argument{Name: "host_route", Value: true}, directors(), servers)}
+		return either("tun", "host_route", true, append(g.answering(live), directors(), servers)...)
 	}
-	out := []hcl.Call{of("fullnat", directors(), servers), of("fullnat", redirects, directors(), servers)}
+	var out []hcl.Call
 	if gateway, ok := g.gateway(live); ok {
 		own := directors()
 		if inside := addressOf(live[director], gateway, func(string) bool { return true }); inside != nil && inside.Device != at.Device {
 			own = directors(at.Device, inside.Device)
 		}
-		through := hcl.Argument{Name: "gateway", Value: gateway.String()}
-		out = slices.Insert(out, 0, of("nat", own, through, servers), of("nat", redirects, own, through, servers))
+		out = either("nat", "send_redirects", true, own, hcl.Argument{Name: "gateway", Value: gateway.String()}, servers)
+	}
+	var source []hcl.Argument
+	for _, o := range live[director].Objects {
+		if m, ok := o.(state.Masquerade); ok && m.VIP == g.first.Address && m.Source.IsValid() {
+			source = []hcl.Argument{{Name: "source_address", Value: m.Source.String()}}
+		}
+	}
+	return append(out, either("fullnat", "send_redirects", true, append(source, directors(), servers)...)...)
+}
+
+// answering are the arguments about the route of their own that answers take.
+func (g *group) answering(live map[string]planner.Live) (out []hcl.Argument) {
+	route := g.answers(live[g.first.RealServers[0].Host])
+	if route == nil {
+		return nil
+	}
+	if route.Table != 100 {
+		out = append(out, hcl.Argument{Name: "routing_table", Value: route.Table})
+	}
+	if route.AdvMSS != 0 {
+		out = append(out, hcl.Argument{Name: "advmss", Value: route.AdvMSS})
 	}
 	return out
 }
@@ -325,20 +526,21 @@ func (g *group) answers(l planner.Live) *state.Route {
 	return nil
 }
 
-// gateway is the default gateway that all real servers have.
-func (g *group) gateway(live map[string]planner.Live) (netip.Addr, bool) {
-	found := map[netip.Addr]bool{}
+// gateway is the default gateway of the real servers; ok: they agree on one.
+func (g *group) gateway(live map[string]planner.Live) (via netip.Addr, ok bool) {
 	for _, r := range g.first.RealServers {
 		for _, o := range live[r.Host].Objects {
-			if route, ok := o.(state.Route); ok && route.To.Bits() == 0 && route.Table == state.TableMain && route.Via.Is4() == g.first.Address.Is4() {
-				found[route.Via] = true
+			route, isRoute := o.(state.Route)
+			if !isRoute || route.To.Bits() != 0 || route.Table != state.TableMain || route.Via.Is4() != g.first.Address.Is4() {
+				continue
 			}
+			if via.IsValid() && route.Via != via {
+				return netip.Addr{}, false
+			}
+			via = route.Via
 		}
 	}
-	for via := range maps.Keys(found) {
-		return via, len(found) == 1 && via.IsValid()
-	}
-	return netip.Addr{}, false
+	return via, via.IsValid()
 }
 
 // addressOf is where a host has an address, on a device that will do.
