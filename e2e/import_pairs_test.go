@@ -116,7 +116,8 @@ func TestHandWrittenConfigurationsAreTakenUp(t *testing.T) {
 					return w["192.0.2.11"] == weight && w["192.0.2.12"] == "1" && len(s.holders("192.0.2.100", "dir1")) == 1
 				}
 			}
-			o := s.imported(program, text)
+			o := s.importOf(program, text)
+			o.edit(`virtual_service "tcp_81" {`, "") // what the file has beside is another story
 			for _, line := range o.planned() {
 				if !strings.Contains(line, " adopt ") {
 					t.Errorf("%s, want adoptions alone", line)
@@ -167,27 +168,6 @@ func (s *scene) wantFile(host, file, want string) {
 	if got := s.on(host, "cat "+file); got != want {
 		s.t.Errorf("%s is\n%s\nwant\n%s", file, got, want)
 	}
-}
-
-// imported is the configuration that import makes of a program's file.
-func (s *scene) imported(program, text string) *scene {
-	s.t.Helper()
-	o := s.other("")
-	main, file := filepath.Join(o.dir, "main.hcl"), filepath.Join(o.dir, "file")
-	if err := os.Remove(main); err != nil {
-		s.t.Fatal(err)
-	}
-	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
-		s.t.Fatal(err)
-	}
-	s.t.Setenv("LVSFORM_VAR_vrrp_password", "geheim")
-	got := o.must(0, "import", "--from", program, file, "--address", "192.0.2.9", "--out", main)
-	if written, err := os.ReadFile(main); err != nil || strings.Contains(string(written)+got.err, "geheim") {
-		s.t.Errorf("the password is shown, or %v:\n%s%s", err, written, got.err)
-	}
-	// What the file has beside is another story.
-	o.edit(`virtual_service "tcp_81" {`, "")
-	return o
 }
 
 // edit replaces a text of the configuration; a block that begins with it goes

@@ -5,6 +5,7 @@ package e2e
 import (
 	"context"
 	"fmt"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -185,7 +186,10 @@ func TestWhatAMachineKeeps(t *testing.T) {
 	for _, moment := range []string{"pending", "made"} {
 		t.Run("nothing of a run that was cut off, "+moment, func(t *testing.T) { s.in(t).cutOff(moment) })
 	}
-	t.Run("its addresses and routes, whatever the network's tools do", func(t *testing.T) { s.in(t).disturb() })
+	for _, tool := range []func(*scene) tool{(*scene).networkd, (*scene).networkManager} {
+		by := tool(s)
+		t.Run("its addresses and routes, whatever "+by.name+" does", func(t *testing.T) { s.in(t).disturb(by) })
+	}
 }
 
 // cutOff crashes the director when a file appears in which its agent keeps what
@@ -214,31 +218,92 @@ func (s *scene) cutOff(moment string) {
 	s.wantSettled()
 }
 
-const bootID = "cat /proc/sys/kernel/random/boot_id"
+// tool is a program that keeps the addresses of a machine's NICs.
+type tool struct {
+	name, unit string
+	// reconfigure takes from eth0 what is not in its configuration.
+	reconfigure string
+}
 
-// disturb has systemd-networkd take what is not its own, and the interface go.
-func (s *scene) disturb() {
-	const reconfigure = "networkctl reconfigure eth0"
+// disturb has the network's tool take what is not its own, and the interface go.
+func (s *scene) disturb(by tool) {
 	hosts := s.lab.Machines()
-	for _, host := range hosts { // networkctl asks over D-Bus
-		s.on(host, "systemctl start dbus.socket dbus.service; for i in $(seq 100); do ! networkctl status eth0 >/dev/null 2>&1 || exit 0; sleep 0.1; done; exit 1")
-	}
-	for _, by := range []string{
-		"systemctl restart systemd-networkd",
-		reconfigure,
+	for _, loss := range []string{
+		"systemctl restart " + by.unit,
+		by.reconfigure,
 		"ip link set eth0 down; ip link set eth0 up",
-		"ip address flush dev eth0; " + reconfigure,
+		"ip address flush dev eth0; " + by.reconfigure,
 	} {
 		for _, host := range hosts {
-			s.on(host, by)
+			s.on(host, loss)
 		}
 		s.wantAllToAnswer()
 		s.wantSettled()
 	}
-	// It is not networkd that was kind.
-	s.on("dir1", "systemctl stop lvsform-restore; "+reconfigure+"; for i in $(seq 100); do "+
+	// It is not the tool that was kind.
+	s.on("dir1", "systemctl stop lvsform-restore; "+by.reconfigure+"; for i in $(seq 100); do "+
 		"ip address show dev eth0 to 192.0.2.100 | grep -q 192 || exit 0; sleep 0.1; done; exit 1")
 	s.on("dir1", "systemctl start lvsform-restore")
 	s.wantAllToAnswer()
 	s.wantSettled()
 }
+
+// networkd is what the lab's machines have.
+func (s *scene) networkd() tool {
+	for _, host := range s.lab.Machines() { // networkctl asks over D-Bus
+		s.on(host, "systemctl start dbus.socket dbus.service; for i in $(seq 100); do ! networkctl status eth0 >/dev/null 2>&1 || exit 0; sleep 0.1; done; exit 1")
+	}
+	return tool{"systemd-networkd", "systemd-networkd", "networkctl reconfigure eth0"}
+}
+
+// networkManagerConfig leaves all NICs but eth0 to others.
+const networkManagerConfig = `[main]
+plugins=keyfile
+dns=none
+auth-polkit=false
+no-auto-default=*
+[keyfile]
+unmanaged-devices=except:interface-name:eth0
+`
+
+// networkManager gives eth0 of all machines from networkd to NetworkManager. It
+// is unpacked there alone: installed, it would take the NICs of the machine that
+// tests run on.
+func (s *scene) networkManager() tool {
+	s.t.Helper()
+	dir := s.t.TempDir()
+	cmd := exec.Command("sh", "-ec", `apt-get install -qq --yes --no-install-recommends --download-only -o Dir::Cache::archives="$PWD" network-manager
+mkdir root
+for package in *.deb; do
+  case $package in
+  *systemd* | *udev* | '*.deb') ;; # the machines have theirs; or nothing was missing
+  *) dpkg-deb -x "$package" root ;;
+  esac
+done`)
+	cmd.Dir = dir
+	if out, err := cmd.CombinedOutput(); err != nil {
+		s.t.Fatalf("unpack NetworkManager: %v\n%s", err, out)
+	}
+	config, err := lab.New(s.topology())
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	for _, host := range s.lab.Machines() {
+		nic := config.Host(host).Interfaces[0].Addresses[0]
+		s.on(host, "tar -C "+dir+"/root -c . | tar -C / -x --keep-directory-symlink; mkdir -p /etc/NetworkManager/system-connections /etc/systemd/system/NetworkManager.service.d")
+		s.put(host, "/etc/NetworkManager/NetworkManager.conf", networkManagerConfig)
+		s.put(host, "/etc/NetworkManager/system-connections/eth0.nmconnection",
+			fmt.Sprintf("[connection]\nid=eth0\ntype=ethernet\ninterface-name=eth0\n[ipv4]\nmethod=manual\naddress1=%s,192.0.2.1\n[ipv6]\nmethod=link-local\n", nic))
+		// Where it may write to /sys it waits for udev's word, and there is no udev.
+		s.put(host, "/etc/systemd/system/NetworkManager.service.d/lab.conf", "[Service]\nReadOnlyPaths=/sys\n")
+		s.on(host, `rm /etc/systemd/network/eth0.network
+networkctl reload
+systemctl daemon-reload
+systemctl reload dbus
+systemctl start NetworkManager
+nmcli connection up eth0`)
+	}
+	return tool{"NetworkManager", "NetworkManager", "nmcli device reapply eth0"}
+}
+
+const bootID = "cat /proc/sys/kernel/random/boot_id"

@@ -101,9 +101,15 @@ func (s *scene) write(config string) {
 // other is a second configuration for the same hosts.
 func (s *scene) other(config string) *scene {
 	s.t.Helper()
-	o := &scene{t: s.t, dir: s.t.TempDir(), lab: s.lab}
+	o := s.empty()
 	o.write(config)
 	return o
+}
+
+// empty is a second configuration for the same hosts that is still to be written.
+func (s *scene) empty() *scene {
+	s.t.Helper()
+	return &scene{t: s.t, dir: s.t.TempDir(), lab: s.lab}
 }
 
 // in is the scene inside a subtest.
