@@ -58,13 +58,21 @@ func read(root, file string, parse func(text string) []state.BootOwner) []state.
 	return out
 }
 
-// tables are what has an IPVS table restored.
+// tables are what has an IPVS table restored. What a pattern names after its
+// last * is looked for by name: package filepath would read each directory.
 func tables(root string) (out []state.BootOwner) {
-	if found := glob(root, "etc/systemd/system/*.wants/ipvsadm.service"); len(found) > 0 {
-		out = append(out, state.BootOwner{File: found[0]})
+	for _, wants := range glob(root, "etc/systemd/system/*.wants") {
+		file := filepath.Join(wants, "ipvsadm.service")
+		if _, err := os.Lstat(filepath.Join("/", root, file)); err == nil {
+			out = append(out, state.BootOwner{File: file})
+			break
+		}
 	}
 	// Debian's package installs its script, which does nothing unless it is told.
-	if found := glob(root, "etc/rc[2-5].d/S??ipvsadm"); len(found) > 0 && slices.Contains(lines(text(root, "etc/default/ipvsadm")), `AUTO="true"`) {
+	if !slices.Contains(lines(text(root, "etc/default/ipvsadm")), `AUTO="true"`) {
+		return out
+	}
+	if found := glob(root, "etc/rc[2-5].d/S??ipvsadm"); len(found) > 0 {
 		out = append(out, state.BootOwner{File: found[0]})
 	}
 	return out

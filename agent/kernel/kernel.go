@@ -9,7 +9,6 @@ import (
 	"net/netip"
 	"slices"
 
-	"github.com/vishvananda/netlink/nl"
 	"golang.org/x/sys/unix"
 
 	"github.com/lvsform/lvsform/agent/checker"
@@ -40,7 +39,6 @@ type Kernel struct {
 
 // New returns the kernel. It opens nothing yet.
 func New() *Kernel {
-	nl.EnableErrorMessageReporting = true // the kernel says what it dislikes
 	k := &Kernel{network: network.New(module.Load),
 		packages: packages.Packages{System: command.Host{}}, services: service.Services{System: command.Host{}}}
 	k.parts = checker.Parts{System: command.Host{}, Services: &k.services, Table: k.serviceIDs, Addresses: k.addresses}

@@ -18,7 +18,7 @@ import (
 const forever = 0xffffffff
 
 func readAddresses(names map[int]string, add func(state.Object, []byte)) error {
-	messages, err := dump(unix.RTM_GETADDR, unix.RTM_NEWADDR, make([]byte, unix.SizeofIfAddrmsg))
+	messages, err := dump(unix.RTM_GETADDR, make([]byte, unix.SizeofIfAddrmsg))
 	if err != nil {
 		return err
 	}

@@ -9,10 +9,10 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/vishvananda/netlink/nl"
 	"golang.org/x/sys/unix"
 
 	"github.com/lvsform/lvsform/agent/module"
+	"github.com/lvsform/lvsform/agent/netlink"
 	"github.com/lvsform/lvsform/state"
 )
 
@@ -184,18 +184,9 @@ func fouRequest(command uint8, flags int, body []byte) ([][]byte, error) {
 	if len(id) < 2 {
 		return nil, errors.New("find the kernel's interface fou: the answer has no number")
 	}
-	return generic(int(native.Uint16(id)), command, flags, body)
+	return generic(native.Uint16(id), command, flags, body)
 }
 
-func generic(family int, command uint8, flags int, body []byte) (messages [][]byte, err error) {
-	const tries = 20
-	for range tries {
-		r := nl.NewNetlinkRequest(family, flags)
-		r.AddRawData(append([]byte{command, 1, 0, 0}, body...))
-		messages, err = r.Execute(unix.NETLINK_GENERIC, 0)
-		if !errors.Is(err, nl.ErrDumpInterrupted) {
-			break
-		}
-	}
-	return messages, err
+func generic(family uint16, command uint8, flags int, body []byte) ([][]byte, error) {
+	return netlink.Ask(unix.NETLINK_GENERIC, family, flags, append([]byte{command, 1, 0, 0}, body...))
 }

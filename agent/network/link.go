@@ -7,9 +7,9 @@ import (
 	"fmt"
 	"net/netip"
 
-	"github.com/vishvananda/netlink/nl"
 	"golang.org/x/sys/unix"
 
+	"github.com/lvsform/lvsform/agent/netlink"
 	"github.com/lvsform/lvsform/state"
 )
 
@@ -45,7 +45,7 @@ func readLinks() ([]liveLink, error) {
 	body := make([]byte, unix.SizeofIfInfomsg)
 	const skipStatistics = 1 << 3 // RTEXT_FILTER_SKIP_STATS
 	body = put32(body, unix.IFLA_EXT_MASK, skipStatistics)
-	messages, err := dump(unix.RTM_GETLINK, unix.RTM_NEWLINK, body)
+	messages, err := dump(unix.RTM_GETLINK, body)
 	if err != nil {
 		return nil, err
 	}
@@ -160,9 +160,7 @@ func find(name string) (*liveLink, error) {
 	if name == "" || len(name) >= unix.IFNAMSIZ {
 		return nil, nil
 	}
-	req := nl.NewNetlinkRequest(unix.RTM_GETLINK, 0)
-	req.AddRawData(putString(make([]byte, unix.SizeofIfInfomsg), unix.IFLA_IFNAME, name))
-	messages, err := req.Execute(unix.NETLINK_ROUTE, unix.RTM_NEWLINK)
+	messages, err := netlink.Ask(unix.NETLINK_ROUTE, unix.RTM_GETLINK, 0, putString(make([]byte, unix.SizeofIfInfomsg), unix.IFLA_IFNAME, name))
 	if errors.Is(err, unix.ENODEV) {
 		return nil, nil
 	}

@@ -7,26 +7,16 @@ import (
 	"errors"
 	"net/netip"
 
-	"github.com/vishvananda/netlink/nl"
 	"golang.org/x/sys/unix"
+
+	"github.com/lvsform/lvsform/agent/netlink"
 )
 
 var native = binary.NativeEndian
 
-// dump asks for everything of a kind and returns the messages of that kind. A
-// dump that the kernel says was torn by a change is asked for again.
-func dump(request, reply uint16, body []byte) ([][]byte, error) {
-	const tries = 20
-	var messages [][]byte
-	var err error
-	for range tries {
-		req := nl.NewNetlinkRequest(int(request), unix.NLM_F_DUMP)
-		req.AddRawData(body)
-		messages, err = req.Execute(unix.NETLINK_ROUTE, reply)
-		if !errors.Is(err, nl.ErrDumpInterrupted) {
-			break
-		}
-	}
+// dump asks for everything of a kind.
+func dump(request uint16, body []byte) ([][]byte, error) {
+	messages, err := netlink.Ask(unix.NETLINK_ROUTE, request, unix.NLM_F_DUMP, body)
 	// A kernel without IPv6 has none of it.
 	if len(body) > 0 && body[0] == unix.AF_INET6 && (errors.Is(err, unix.EAFNOSUPPORT) || errors.Is(err, unix.EOPNOTSUPP)) {
 		return nil, nil
@@ -36,9 +26,7 @@ func dump(request, reply uint16, body []byte) ([][]byte, error) {
 
 // send makes one request and waits for its acknowledgement.
 func send(request uint16, flags int, body []byte) error {
-	req := nl.NewNetlinkRequest(int(request), flags|unix.NLM_F_ACK)
-	req.AddRawData(body)
-	_, err := req.Execute(unix.NETLINK_ROUTE, 0)
+	_, err := netlink.Ask(unix.NETLINK_ROUTE, request, flags|unix.NLM_F_ACK, body)
 	return err
 }
 

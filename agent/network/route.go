@@ -36,7 +36,7 @@ func placeOf(r state.Route) routePlace { return routePlace{r.To, r.Table, r.Metr
 func (n *Network) readRoutes(family uint8, names map[int]string, add func(state.Object, []byte)) error {
 	body := make([]byte, unix.SizeofRtMsg)
 	body[0] = family
-	messages, err := dump(unix.RTM_GETROUTE, unix.RTM_NEWROUTE, body)
+	messages, err := dump(unix.RTM_GETROUTE, body)
 	if err != nil {
 		return err
 	}

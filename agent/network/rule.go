@@ -25,7 +25,7 @@ const (
 func readRules(family uint8, add func(state.Object, []byte)) error {
 	body := make([]byte, ruleHeader)
 	body[0] = family
-	messages, err := dump(unix.RTM_GETRULE, unix.RTM_NEWRULE, body)
+	messages, err := dump(unix.RTM_GETRULE, body)
 	// A kernel without policy routing has no rules.
 	if errors.Is(err, unix.EAFNOSUPPORT) || errors.Is(err, unix.EOPNOTSUPP) {
 		return nil

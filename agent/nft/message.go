@@ -8,8 +8,9 @@ import (
 	"fmt"
 	"slices"
 
-	"github.com/vishvananda/netlink/nl"
 	"golang.org/x/sys/unix"
+
+	"github.com/lvsform/lvsform/agent/netlink"
 )
 
 const (
@@ -22,19 +23,9 @@ const (
 )
 
 // dump asks for everything of a kind and returns the messages without their
-// headers. A dump that the kernel says was torn by a change is asked for again.
-func dump(request int, family uint8, attributes []byte) ([][]byte, error) {
-	const tries = 20
-	var messages [][]byte
-	var err error
-	for range tries {
-		r := nl.NewNetlinkRequest(subsystem|request, unix.NLM_F_DUMP)
-		r.AddRawData(append([]byte{family, 0, 0, 0}, attributes...))
-		messages, err = r.Execute(unix.NETLINK_NETFILTER, 0)
-		if !errors.Is(err, nl.ErrDumpInterrupted) {
-			break
-		}
-	}
+// headers.
+func dump(request uint16, family uint8, attributes []byte) ([][]byte, error) {
+	messages, err := netlink.Ask(unix.NETLINK_NETFILTER, subsystem|request, unix.NLM_F_DUMP, append([]byte{family, 0, 0, 0}, attributes...))
 	if err != nil {
 		return nil, err
 	}

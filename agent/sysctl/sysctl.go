@@ -6,6 +6,7 @@ package sysctl
 import (
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -103,11 +104,39 @@ func read(name string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	body, err := os.ReadFile(path)
+	body, err := readFile(path)
 	if err != nil {
-		return "", fmt.Errorf("sysctl %s: %w", name, cause(err))
+		return "", fmt.Errorf("sysctl %s: %w", name, err)
 	}
 	return normal(string(body)), nil
+}
+
+// readFile reads a file of /proc/sys. Package os would have the kernel tell when
+// the parameter changes, and be told so at once: that costs more than the reading.
+func readFile(path string) ([]byte, error) {
+	fd, err := open(path, syscall.O_RDONLY)
+	if err != nil {
+		return nil, err
+	}
+	defer syscall.Close(fd) //nolint:errcheck // it was only read
+	body, part := []byte(nil), make([]byte, 512)
+	for {
+		switch n, err := syscall.Read(fd, part); {
+		case err == syscall.EINTR:
+		case err != nil || n <= 0:
+			return body, err
+		default:
+			body = append(body, part[:n]...)
+		}
+	}
+}
+
+func open(path string, how int) (fd int, err error) {
+	for {
+		if fd, err = syscall.Open(path, how|syscall.O_CLOEXEC, 0); err != syscall.EINTR {
+			return fd, err
+		}
+	}
 }
 
 // normal separates the fields of a value by one space.
@@ -169,26 +198,27 @@ func write(name, value string) error {
 	if err != nil {
 		return err
 	}
-	f, err := os.OpenFile(path, os.O_WRONLY, 0)
+	fd, err := open(path, syscall.O_WRONLY)
 	if err == nil {
-		_, err = f.WriteString(value + "\n")
-		err = errors.Join(err, f.Close())
+		for rest := []byte(value + "\n"); err == nil && len(rest) > 0; {
+			n := 0
+			switch n, err = syscall.Write(fd, rest); {
+			case err == syscall.EINTR:
+				err = nil
+			case err == nil && n <= 0:
+				err = io.ErrUnexpectedEOF
+			case err == nil:
+				rest = rest[n:]
+			}
+		}
+		err = errors.Join(err, syscall.Close(fd))
 	}
 	if errors.Is(err, syscall.EINVAL) {
 		// The value may be sensitive, and the host logs what goes wrong.
-		return fmt.Errorf("sysctl %s: the kernel refuses the value: %w", name, cause(err))
+		return fmt.Errorf("sysctl %s: the kernel refuses the value: %w", name, err)
 	}
 	if err != nil {
-		return fmt.Errorf("sysctl %s: %w", name, cause(err))
+		return fmt.Errorf("sysctl %s: %w", name, err)
 	}
 	return nil
-}
-
-// cause leaves the path out: the name says the same.
-func cause(err error) error {
-	var p *fs.PathError
-	if errors.As(err, &p) {
-		return p.Err
-	}
-	return err
 }

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"os/exec"
 	"os/signal"
 	"syscall"
 	"time"
@@ -22,22 +21,28 @@ const lockFD = 3
 
 // guarding is a guard's process, seen from the agent that started it.
 type guarding struct {
-	cmd  *exec.Cmd
+	pid  int
 	pipe *os.File
 }
 
 // startGuard starts this program again, as a guard. It shares nothing with the
 // session but the host's lock: sshd may end, and take what it started along.
+// Package os/exec would do the same, and start a process more to find out what
+// the kernel can do.
 func startGuard(o agent.Order, lock *os.File) (agent.Guarding, error) {
+	null, err := os.OpenFile(os.DevNull, os.O_WRONLY, 0)
+	if err != nil {
+		return nil, err
+	}
+	defer null.Close()
 	out, in, err := os.Pipe()
 	if err != nil {
 		return nil, err
 	}
-	cmd := exec.Command("/proc/self/exe", "guard")
-	cmd.Dir, cmd.Stdin = "/", out
-	cmd.ExtraFiles = []*os.File{lock}
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
-	err = cmd.Start()
+	pid, err := syscall.ForkExec("/proc/self/exe", []string{"/proc/self/exe", "guard"}, &syscall.ProcAttr{
+		Dir: "/", Env: os.Environ(), Sys: &syscall.SysProcAttr{Setsid: true},
+		Files: []uintptr{out.Fd(), null.Fd(), null.Fd(), lock.Fd()},
+	})
 	out.Close()
 	if err == nil {
 		err = wire.Write(in, o)
@@ -46,12 +51,18 @@ func startGuard(o agent.Order, lock *os.File) (agent.Guarding, error) {
 		in.Close()
 		return nil, err
 	}
-	return &guarding{cmd, in}, nil
+	return &guarding{pid, in}, nil
 }
 
 func (g *guarding) Alive() { _, _ = g.pipe.Write([]byte{'.'}) } // a guard that has died is no reason to stop
 func (g *guarding) Close() { _ = g.pipe.Close() }
-func (g *guarding) Wait()  { _ = g.cmd.Wait() }
+func (g *guarding) Wait() {
+	for {
+		if _, err := syscall.Wait4(g.pid, nil, 0, nil); err != syscall.EINTR {
+			return
+		}
+	}
+}
 
 // guard watches over one transaction; see agent.Guard.
 func guard() error {

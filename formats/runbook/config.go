@@ -58,7 +58,7 @@ func withheld(b *strings.Builder, s Step) {
 // writable tells whether a configuration can be written into a script.
 func writable(c state.Config) bool {
 	for text := range strings.Lines(c.Text) {
-		if !oneLine.MatchString(strings.ReplaceAll(strings.TrimSuffix(text, "\n"), "\t", " ")) {
+		if !oneLine().MatchString(strings.ReplaceAll(strings.TrimSuffix(text, "\n"), "\t", " ")) {
 			return false
 		}
 	}

@@ -6,6 +6,7 @@ import (
 	"net/netip"
 	"regexp"
 	"strings"
+	"sync"
 	"unicode"
 
 	"github.com/lvsform/lvsform/state"
@@ -143,23 +144,29 @@ func printable(text string) string {
 	return b.String()
 }
 
+// The forms are compiled when they are first needed: one that counts characters
+// of large classes takes longer than the start of the program without it.
 var (
-	deviceName = regexp.MustCompile(`^[^-/\s\pC\p{Zl}\p{Zp}][^/\s\pC\p{Zl}\p{Zp}]{0,14}$`)
-	plainName  = regexp.MustCompile(`^[A-Za-z0-9_][A-Za-z0-9_.+@:-]{0,199}$`)
-	sysctlName = regexp.MustCompile(`^[A-Za-z0-9_][^\s\pC\p{Zl}\p{Zp}=]{0,254}$`)
-	wordList   = regexp.MustCompile(`^[A-Za-z0-9_,=. -]*$`)
-	portList   = regexp.MustCompile(`^[0-9]+(-[0-9]+)?(,[0-9]+(-[0-9]+)?)*$`)
+	deviceName = form(`^[^-/\s\pC\p{Zl}\p{Zp}][^/\s\pC\p{Zl}\p{Zp}]{0,14}$`)
+	plainName  = form(`^[A-Za-z0-9_][A-Za-z0-9_.+@:-]{0,199}$`)
+	sysctlName = form(`^[A-Za-z0-9_][^\s\pC\p{Zl}\p{Zp}=]{0,254}$`)
+	wordList   = form(`^[A-Za-z0-9_,=. -]*$`)
+	portList   = form(`^[0-9]+(-[0-9]+)?(,[0-9]+(-[0-9]+)?)*$`)
 )
+
+func form(text string) func() *regexp.Regexp {
+	return sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(text) })
+}
 
 // check refuses objects whose texts are none of their kind: a script is no
 // place to find out.
 func check(o state.Object) error {
 	type field struct {
 		name, value string
-		form        *regexp.Regexp
+		form        func() *regexp.Regexp
 	}
 	var fields []field
-	optional := func(name, value string, form *regexp.Regexp) {
+	optional := func(name, value string, form func() *regexp.Regexp) {
 		if value != "" {
 			fields = append(fields, field{name, value, form})
 		}
@@ -208,11 +215,11 @@ func check(o state.Object) error {
 		}
 	}
 	for _, f := range fields {
-		if !f.form.MatchString(f.value) {
+		if !f.form().MatchString(f.value) {
 			return fmt.Errorf("%s %q cannot be written into a script", f.name, f.value)
 		}
 	}
 	return nil
 }
 
-var oneLine = regexp.MustCompile(`^[^\pC\p{Zl}\p{Zp}]*$`)
+var oneLine = form(`^[^\pC\p{Zl}\p{Zp}]*$`)
