@@ -244,11 +244,10 @@ func (r *applyRun) prepare(ctx context.Context, f *fleet) (map[string]planner.Li
 	if err := r.ready(ctx, f); err != nil {
 		return nil, err
 	}
-	if err := f.lock(ctx, r.topology); err != nil {
+	seen := f.newObservations()
+	if err := f.lock(ctx, r.topology, seen.read(ctx)); err != nil {
 		return nil, &codedError{exitLocked, err}
 	}
-	seen := f.newObservations()
-	f.all(seen.read(ctx))
 	return seen.live, r.ready(ctx, f)
 }
 

@@ -163,29 +163,36 @@ func (e *lockedError) Error() string {
 }
 
 // lock takes the locks of all hosts: the first alone, so that of two runs one
-// gets it and the other none; then the rest. The error is a *lockedError when
+// gets it and the other none; then the rest. With a host that is locked it goes on
+// at once, without waiting for the others. The error is a *lockedError when
 // another run holds one. Other failures end a host's session.
-func (f *fleet) lock(ctx context.Context, topologyName string) error {
+func (f *fleet) lock(ctx context.Context, topologyName string, then func(machine, *remote.Session) error) error {
 	owner := lockOwner(topologyName)
-	rest := f.connected()
-	for len(rest) > 0 {
-		first := rest[0]
-		rest = rest[1:]
-		if refused := f.lockOne(ctx, first, owner); refused != nil {
+	first := ""
+	for _, m := range f.connected() {
+		if refused := f.lockOne(ctx, m, owner); refused != nil {
 			return refused
 		}
-		if f.session(first.name) != nil {
+		if f.session(m.name) != nil {
+			first = m.name
 			break
 		}
 	}
 	var mu sync.Mutex
 	var refused []*lockedError
-	each(rest, f.parallelism, func(m machine) {
-		if e := f.lockOne(ctx, m, owner); e != nil {
-			mu.Lock()
-			defer mu.Unlock()
-			refused = append(refused, e)
+	f.all(func(m machine, s *remote.Session) error {
+		if m.name != first {
+			if e := f.lockOne(ctx, m, owner); e != nil {
+				mu.Lock()
+				defer mu.Unlock()
+				refused = append(refused, e)
+				return nil
+			}
+			if f.session(m.name) == nil {
+				return nil
+			}
 		}
+		return then(m, s)
 	})
 	if len(refused) == 0 {
 		return nil
