@@ -121,7 +121,7 @@ func unmodular(director string, v *topology.VirtualService) string {
 			return "The director is a real server of its own, which the modules do not have."
 		case seen[r.Host]:
 			return r.Host + " serves it at several ports, and the modules have one for each real server."
-		case r.Forward != first.Forward || (r.Tunnel == nil) != (first.Tunnel == nil) || r.Tunnel != nil && *r.Tunnel != *first.Tunnel:
+		case r.Forward != first.Forward || !same(r.Tunnel, first.Tunnel):
 			return "Its real servers are reached in different ways, and a module has one."
 		}
 		seen[r.Host] = true

@@ -137,6 +137,19 @@ func TestImportedTableIsOnlyAdoptedAndThenNothingIsPlanned(t *testing.T) {
 	}
 }
 
+// A director can answer what no kernel does.
+func TestServerWithoutItsServiceIsListed(t *testing.T) {
+	table := parseTable(t, "-A -t 192.0.2.100:80 -s rr\n-a -t 192.0.2.100:80 -r 192.0.2.11:80 -g\n")
+	orphan := state.Destination{Service: state.ServiceID{Protocol: "tcp", Address: netip.MustParseAddr("192.0.2.101"), Port: 80, Family: "ipv4"},
+		Address: netip.MustParseAddr("192.0.2.11"), Port: 80, Weight: 1, Forward: "dr"}
+	for _, objects := range []state.Objects{{orphan}, append(state.Objects{orphan}, table...)} {
+		im, err := carryOver(dir1(), objects)
+		if err != nil || len(im.left) != 1 || len(im.carried) != len(objects)-1 {
+			t.Errorf("%v, %d of %d carried over, left out %+v", err, len(im.carried), len(objects), im.left)
+		}
+	}
+}
+
 func TestExportOfAnImportIsTheTable(t *testing.T) {
 	im, err := carryOver(dir1(), parseTable(t, everyOption))
 	if err != nil {
