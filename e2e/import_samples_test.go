@@ -156,12 +156,18 @@ func (s *scene) furnish(host string, t *topology.Topology) {
 }
 
 // reload has a program that is supervised read its file again, and waits until it
-// has something to say of it.
+// has something to say of it. One that has just started would die of SIGHUP.
 func (s *scene) reload(host, program string) {
 	s.t.Helper()
-	s.on(host, `said() { stat -c %s:%y /run/lvsform/`+program+`.log; }
+	s.on(host, `main() { pgrep -o -f "$(command -v `+program+`)"; }
+catches() { grep -q '^SigCgt:.*[13579bdf]$' /proc/$(main)/status; }
+said() { stat -c %s:%y /run/lvsform/`+program+`.log; }
+for try in $(seq 600); do
+  ! catches || break
+  sleep 0.1
+done
 before=$(said)
-kill -HUP $(pgrep -o -f "$(command -v `+program+`)")
+kill -HUP $(main)
 for try in $(seq 600); do
   [ "$(said)" = "$before" ] || exit 0
   sleep 0.1
