@@ -84,4 +84,4 @@ unit:
 	go test -json ./... | $(GATE)
 
 labtest:
-	go test -json -count=1 -p=1 -timeout=80m -tags lab ./e2e/... ./lab/... ./remote/... | $(GATE)
+	go test -json -count=1 -p=1 -timeout=83m -tags lab ./e2e/... ./lab/... ./remote/... | $(GATE)
