@@ -291,16 +291,17 @@ func TestWhatIsInVainIsNotTriedForEver(t *testing.T) {
 	}
 }
 
-// meddled is a kernel in which somebody changes a link right before one reading.
+// meddled is a kernel in which somebody may change a link right before a reading.
 type meddled struct {
 	*agenttest.Kernel
-	reads, at int
-	link      state.Link
+	reads  int
+	before func(read int) (link state.Link, changed bool)
 }
 
 func (m *meddled) Read(q txn.Query) (txn.Host, error) {
-	if m.reads++; m.reads == m.at {
-		if _, err := m.Kernel.Apply([]state.Change{{Before: m.link, After: m.link}}); err != nil {
+	m.reads++
+	if link, changed := m.before(m.reads); changed {
+		if _, err := m.Kernel.Apply([]state.Change{{Before: link, After: link}}); err != nil {
 			return txn.Host{}, err
 		}
 	}
@@ -315,7 +316,8 @@ func TestWhatIsChangedMeanwhileIsNotInVain(t *testing.T) {
 	changed := wanted
 	changed.MTU = state.Some(1300)
 	for at := 1; at < 9; at++ {
-		k := &meddled{Kernel: agenttest.NewKernel(append(agenttest.Host(), tunnel)...), at: at, link: changed}
+		k := &meddled{Kernel: agenttest.NewKernel(append(agenttest.Host(), tunnel)...),
+			before: func(read int) (state.Link, bool) { return changed, read == at }}
 		task := restore.Task{Wanted: state.Objects{wanted}, Vain: map[state.Change]error{}}
 		var report restore.Report
 		for range 2 {
@@ -333,27 +335,16 @@ func TestWhatIsChangedMeanwhileIsNotInVain(t *testing.T) {
 	}
 }
 
-// restless is a kernel in which somebody gives a link another MTU before each
-// reading.
-type restless struct {
-	*agenttest.Kernel
-	link state.Link
-}
-
-func (r *restless) Read(q txn.Query) (txn.Host, error) {
-	r.link.MTU.Value++
-	if _, err := r.Kernel.Apply([]state.Change{{Before: r.link, After: r.link}}); err != nil {
-		return txn.Host{}, err
-	}
-	return r.Kernel.Read(q)
-}
-
 // A fight is left after a while, and what was lost last is known not to have been
 // tried.
 func TestWhatIsLostLastIsUntried(t *testing.T) {
 	wanted := tunnel
 	wanted.MTU = state.Some(1400)
-	k := &restless{agenttest.NewKernel(append(agenttest.Host(), tunnel)...), wanted}
+	k := &meddled{Kernel: agenttest.NewKernel(append(agenttest.Host(), tunnel)...), before: func(read int) (state.Link, bool) {
+		another := wanted
+		another.MTU.Value += read
+		return another, true
+	}}
 	report, err := restore.Run(k, restore.Task{Wanted: state.Objects{wanted}})
 	if err != nil || len(report.Left) != 1 || !report.Left[0].Untried || report.Left[0].Vain != (state.Change{}) {
 		t.Errorf("%+v, %v", report, err)
