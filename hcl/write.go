@@ -14,9 +14,10 @@ import (
 )
 
 // Write returns a configuration, in its canonical form, that declares a
-// topology: the hosts, the calls of modules, then the resources in their order. It writes virtual
-// services, VRRP instances, and what belongs to a whole IPVS table; other kinds
-// of resources, those of modules, and what else a host can have are an error.
+// topology: the hosts, the calls of modules, then the resources in their order.
+// It writes virtual services, VRRP instances, and what belongs to a whole IPVS
+// table; other kinds of resources, those of modules, and what else a host can
+// have are an error.
 // Passwords become the variables that Secrets names. An attribute with the
 // language's default is left out, but for those that every reader looks for.
 func Write(t *topology.Topology, calls ...Call) ([]byte, error) {

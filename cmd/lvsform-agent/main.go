@@ -23,7 +23,7 @@ import (
 
 func main() {
 	// Its work is one thing after the other, or waiting: what the runtime prepares
-	// for more processors is a tenth of what a session costs the host.
+	// for more processors costs a session, and brings it nothing.
 	runtime.GOMAXPROCS(1)
 	if err := commandOf(os.Args[1:])(); err != nil {
 		fmt.Fprintln(os.Stderr, "lvsform-agent:", err)
