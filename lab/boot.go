@@ -292,7 +292,7 @@ func (g *Guest) qemuArgs(accel string) []string {
 	}
 	return append(commonArgs(accel), "-smp", "2", "-m", fmt.Sprint(g.options.Memory), "-no-reboot",
 		"-kernel", g.image.kernel, "-initrd", filepath.Join(g.dir, "initrd"),
-		"-append", "console=ttyS0 loglevel=6 panic=-1 mitigations=off net.ifnames=0",
+		"-append", kernelArgs+" loglevel=6",
 		"-serial", "file:"+filepath.Join(g.dir, "console"), "-nic", nic)
 }
 

@@ -318,7 +318,7 @@ func (m *machine) qemuArgs() []string {
 		m.far.state.Control, guestAddress, guestPort, m.ssh, guestAddress)
 	return append(commonArgs(m.far.accel), "-smp", "1", "-m", fmt.Sprint(machineMemory),
 		"-kernel", m.far.image.kernel, "-initrd", filepath.Join(m.dir, "initrd"),
-		"-append", "console=ttyS0 loglevel=4 panic=-1 mitigations=off net.ifnames=0 systemd.show_status=1",
+		"-append", kernelArgs+" loglevel=4 systemd.show_status=1",
 		"-chardev", "file,id=console,append=on,path="+m.console(), "-serial", "chardev:console",
 		"-drive", disk, "-device", "virtio-blk-pci,drive=disk", "-nic", reach)
 }
