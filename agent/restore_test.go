@@ -12,6 +12,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/lvsform/lvsform/agent"
@@ -152,6 +153,57 @@ func TestWhatCouldNotBeMadeAtBootIsMadeLater(t *testing.T) {
 	if n := strings.Count(k.said(), "eth9/203.0.113.7: no such device"); n != 1 {
 		t.Errorf("it complains %d times", n)
 	}
+}
+
+// contested is a kernel in which somebody sets a link anew before every reading.
+type contested struct {
+	*agenttest.Kernel
+	link  state.Link
+	quiet bool // nobody does any more
+}
+
+func (k *contested) Read(q txn.Query) (txn.Host, error) {
+	if !k.quiet {
+		k.link.MTU.Value++
+		if _, err := k.Apply([]state.Change{{Before: k.link, After: k.link}}); err != nil {
+			return txn.Host{}, err
+		}
+	}
+	return k.Kernel.Read(q)
+}
+
+// Whoever changed it last may have done so before the kernel was listened to:
+// nothing tells of it any more.
+func TestWhatWasLostLastIsTriedAgainInHalfAMinute(t *testing.T) {
+	h := newHost(t)
+	wanted := state.Link{Name: "lvs0", Kind: "dummy", Up: state.Some(true), MTU: state.Some(1400)}
+	h.claimed(wanted)
+	synctest.Test(t, func(t *testing.T) {
+		k := &contested{Kernel: h.kernel.(*agenttest.Kernel), link: wanted}
+		k.Set(wanted)
+		r := agent.Restorer{
+			Kernel:   func() (txn.Kernel, func()) { return k, func() { k.quiet = true } },
+			Watch:    func() (<-chan struct{}, func(), error) { return make(chan struct{}), func() {}, nil },
+			StateDir: filepath.Join(h.dir, "state"), LockDir: filepath.Join(h.dir, "run"), Patrol: time.Hour,
+			Ready: func() {}, Log: func(string) {},
+		}
+		ctx, stop := context.WithCancel(t.Context())
+		ended := make(chan error, 1)
+		go func() { ended <- r.Run(ctx) }()
+		live := func() bool { synctest.Wait(); return slices.Contains(k.Objects(), state.Object(wanted)) }
+		time.Sleep(29 * time.Second)
+		if live() {
+			t.Error("it was tried again at once, or nobody changed it")
+		}
+		time.Sleep(2 * time.Second)
+		if !live() {
+			t.Errorf("after 31 s there is %v", k.Objects())
+		}
+		stop()
+		if err := <-ended; err != nil {
+			t.Error(err)
+		}
+	})
 }
 
 func TestNothingIsPutBackWhileARunHoldsTheLock(t *testing.T) {
