@@ -54,6 +54,9 @@ const four, six = "192.0.2.100", "2001:db8::100"
 func TestModesAndTunnels(t *testing.T) {
 	overSix := []string{`address = "2001:db8::11"`, `address = "2001:db8::12"`}
 	s := newScene(t, `topology "modes" {}`+bothFamilies)
+	// For two minutes IPVS remembers what clients of the mode before closed, and a
+	// port that comes up again would go its way.
+	s.on("dir1", "sysctl -qw net.ipv4.vs.conn_reuse_mode=2")
 	s.usedTunnels()
 	before := s.dumps()
 	for _, tc := range []struct {
