@@ -299,7 +299,7 @@ func TestLeaveRemovesEverythingOfTheLastTopology(t *testing.T) {
 	if err := os.Mkdir(filepath.Dir(h.exe), 0o700); err != nil {
 		t.Fatal(err)
 	}
-	for _, file := range []string{h.exe, filepath.Join(h.dir, "lvsform", "agent-older")} {
+	for _, file := range []string{h.exe, filepath.Join(h.dir, "lvsform", "agent-older"), filepath.Join(h.dir, "lvsform", ".agent.333")} {
 		if err := os.WriteFile(file, nil, 0o700); err != nil {
 			t.Fatal(err)
 		}

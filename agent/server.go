@@ -299,7 +299,8 @@ func (s *Server) removeAll() error {
 }
 
 // removeExecutable removes the agent's own file and, in a directory of our own,
-// the agents of other versions beside it.
+// the agents of other versions beside it, and what is left of one that was being
+// placed when the host went down.
 func (s *Server) removeExecutable() error {
 	if s.Executable == "" {
 		return nil
@@ -311,12 +312,14 @@ func (s *Server) removeExecutable() error {
 	if filepath.Base(dir) != "lvsform" {
 		return nil
 	}
-	others, err := filepath.Glob(filepath.Join(dir, "agent-*"))
-	if err != nil {
-		return err
-	}
-	for _, file := range others {
-		_ = os.Remove(file)
+	for _, pattern := range []string{"agent-*", ".agent.*"} {
+		others, err := filepath.Glob(filepath.Join(dir, pattern))
+		if err != nil {
+			return err
+		}
+		for _, file := range others {
+			_ = os.Remove(file)
+		}
 	}
 	_ = os.Remove(dir)
 	return nil

@@ -43,7 +43,7 @@ func serveCommand(sum string, sudo bool) string {
 // exclamation mark, and is one line, so that any login shell passes it on.
 //
 // The directory is root's alone before a file is made in it; the file is made
-// with O_EXCL (set -C), and gets its name when its sum is right.
+// with O_EXCL (set -C), and gets its name, for good, when its sum is right.
 const placeScript = `LC_ALL=C; PATH=/usr/sbin:/usr/bin:/sbin:/bin:$PATH; export LC_ALL PATH; umask 077; ` +
 	`d=` + agentDir + `; p=${d%/*}; ` +
 	`die() { set -f; set -- $*; echo "error $*"; exit 0; }; ` +
@@ -62,7 +62,7 @@ const placeScript = `LC_ALL=C; PATH=/usr/sbin:/usr/bin:/sbin:/bin:$PATH; export 
 	`t=$d/.agent.$$; rm -f "$t"; trap "rm -f $t" EXIT; trap "exit 1" HUP INT TERM PIPE; echo need; set -C; ` +
 	`if [ "$m" = gzip ]; then e=$( { gzip -dc >"$t"; } 2>&1); else e=$( { cat >"$t"; } 2>&1); fi || die place: "$e"; ` +
 	`sum "$t"; [ "$h" = "$want" ] || die sum: "$h"; ` +
-	`e=$( { chmod 700 "$t" && { sync "$t" || :; } && mv -f "$t" "$f"; } 2>&1) || die place: "$e"; echo placed`
+	`e=$( { chmod 700 "$t" && { sync "$t" || :; } && mv -f "$t" "$f" && { sync "$d" || :; }; } 2>&1) || die place: "$e"; echo placed`
 
 func placeCommand(sudo bool) string {
 	command := "sh -c '" + placeScript + "'"
