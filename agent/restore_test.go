@@ -191,7 +191,7 @@ func TestWhatWasLostLastIsTriedAgainInHalfAMinute(t *testing.T) {
 		ended := make(chan error, 1)
 		go func() { ended <- r.Run(ctx) }()
 		live := func() bool { synctest.Wait(); return slices.Contains(k.Objects(), state.Object(wanted)) }
-		time.Sleep(29 * time.Second)
+		time.Sleep(29 * time.Second) // of the bubble's clock: nobody waits
 		if live() {
 			t.Error("it was tried again at once, or nobody changed it")
 		}

@@ -102,7 +102,9 @@ func (s *scene) adopts(program, text, check string) {
 		if got := o.must(1, "plan"); !onlyAdopts.MatchString(got.out) || !strings.Contains(got.err, check) {
 			s.t.Errorf("want adoptions alone, and a finding of %s:\n%s%s", check, got.out, got.err)
 		}
-		o.must(1, "apply", "--auto-approve")
+		if got := o.must(1, "apply", "--auto-approve"); !strings.Contains(got.err, check) {
+			s.t.Errorf("want a finding of %s:\n%s%s", check, got.out, got.err)
+		}
 		return
 	}
 	if got := o.must(0, "apply", "--auto-approve"); !onlyAdopts.MatchString(got.out) {
