@@ -48,7 +48,7 @@ func TestOpenSSHAgentIsPlacedAndRun(t *testing.T) {
 				t.Errorf("the agent was placed %d times:\n%s", n, cl.log)
 			}
 			listing := run(t, "ls", "-lnAR", "/proc/"+pidOf(s)+"/root/usr/local/libexec")
-			if !strings.Contains(listing, "-rwx------ 1 0 0") || strings.Contains(listing, ".agent.") {
+			if !strings.Contains(listing, "-rwx------ 1 0 0") || !strings.Contains(listing, "drws-----T 2 0 0") || strings.Contains(listing, ".agent.") {
 				t.Errorf("what is left on the host:\n%s", listing)
 			}
 		})
@@ -61,6 +61,7 @@ func TestOpenSSHPlantedAgentIsNotRun(t *testing.T) {
 	const plant = `umask 022; mkdir -p $d; printf "#!/bin/sh\n: >/run/planted\n" >$d/agent-$AGENT_SUM; chmod 755 $d/agent-$AGENT_SUM; `
 	for _, c := range []struct{ name, prepare string }{
 		{"somebody's directory", `d=/usr/local/libexec/lvsform; ` + plant + `chown -R 4242 $d`},
+		{"somebody's directory with the mark", `d=/usr/local/libexec/lvsform; ` + plant + `chown -R 4242 $d; chmod 5755 $d`},
 		{"a directory for everybody", `d=/usr/local/libexec/lvsform; ` + plant + `chmod 1777 $d`},
 		{"a link to a directory", `d=/run/theirs; ` + plant + `mkdir -p /usr/local/libexec; ln -s $d /usr/local/libexec/lvsform`},
 		{"somebody's parent", `d=/usr/local/libexec/lvsform; ` + plant + `chown 4242 /usr/local/libexec`},

@@ -12,27 +12,28 @@ import (
 )
 
 // agentDir is where agents are on hosts; SELinux lets systemd execute there.
-const (
-	agentParent = "/usr/local/libexec"
-	agentDir    = agentParent + "/lvsform"
-)
+const agentDir = "/usr/local/libexec/lvsform"
+
+// agentDirMode marks the directory: on one that nobody else may enter set-user-ID
+// and sticky mean nothing, see inode(7), and only its owner can set them. Nobody
+// but root can have another like it in its place.
+const agentDirMode = "5700"
 
 // serveScript runs the agent if nobody but root can have put it there: whoever
 // can write to one of the directories could plant a file of that name before the
-// first contact. Like placeScript it is one line for any login shell. It asks for
-// both at once: a program to start is a tenth of what a connection costs a host.
-const serveScript = `set -- $(LC_ALL=C ls -ldn ` + agentParent + ` ` + agentDir + ` 2>/dev/null); ` +
-	`case $1 in d???????w*) exit 126;; d*) ;; *) exit 126;; esac; ` +
-	`case ${10} in d???????w*) exit 126;; d*) ;; *) exit 126;; esac; ` +
-	`[ "$3 ${12}" = "0 0" ] || exit 126; exec `
+// first contact. It looks at the directory that it is in, whatever its name leads
+// to by then, and does so without ls: a program to start is a tenth of what a
+// connection costs a host. Any login shell runs it by itself, without an sh of
+// ours, and nothing that a cd of somebody's .bashrc prints comes between.
+const serveScript = `cd ` + agentDir + ` >/dev/null && [ -O . ] && [ -u . ] && [ -k . ] && exec ./agent-SUM serve; exit 126`
 
 // serveCommand is the same for all hosts and requests.
 func serveCommand(sum string, sudo bool) string {
-	command := serveScript
+	command := strings.Replace(serveScript, "SUM", sum, 1)
 	if sudo {
-		command += "sudo -n "
+		command = "sudo -n sh -c '" + command + "'"
 	}
-	return "sh -c '" + command + agentDir + "/agent-" + sum + " serve'"
+	return command
 }
 
 // placeScript places the agent, or runs it when it is there. It is constant:
@@ -42,8 +43,9 @@ func serveCommand(sum string, sudo bool) string {
 // the file "placed", or "error FAULT: TEXT". It holds no single quote and no
 // exclamation mark, and is one line, so that any login shell passes it on.
 //
-// The directory is root's alone before a file is made in it; the file is made
-// with O_EXCL (set -C), and gets its name, for good, when its sum is right.
+// The directory is root's alone, and marked, before a file is made in it; the
+// file is made with O_EXCL (set -C), and gets its name, for good, when its sum is
+// right.
 const placeScript = `LC_ALL=C; PATH=/usr/sbin:/usr/bin:/sbin:/bin:$PATH; export LC_ALL PATH; umask 077; ` +
 	`d=` + agentDir + `; p=${d%/*}; ` +
 	`die() { set -f; set -- $*; echo "error $*"; exit 0; }; ` +
@@ -57,8 +59,8 @@ const placeScript = `LC_ALL=C; PATH=/usr/sbin:/usr/bin:/sbin:/bin:$PATH; export 
 	`[ -d "$p" ] || e=$( { umask 022; mkdir -p "$p"; } 2>&1) || die place: "$e"; ` +
 	`[ -d "$d" ] || e=$(mkdir -p "$d" 2>&1) || die place: "$e"; ` +
 	`own "$p" || die unsafe: "$p"; own "$d" || die unsafe: "$d"; ` +
+	`e=$(chmod ` + agentDirMode + ` "$d" 2>&1) || die place: "$e"; ` +
 	`f=$d/agent-$want; if [ -f "$f" ]; then sum "$f"; if [ "$h" = "$want" ]; then echo present; exec "$f" serve; fi; fi; ` +
-	`e=$(chmod 700 "$d" 2>&1) || die place: "$e"; ` +
 	`t=$d/.agent.$$; rm -f "$t"; trap "rm -f $t" EXIT; trap "exit 1" HUP INT TERM PIPE; echo need; set -C; ` +
 	`if [ "$m" = gzip ]; then e=$( { gzip -dc >"$t"; } 2>&1); else e=$( { cat >"$t"; } 2>&1); fi || die place: "$e"; ` +
 	`sum "$t"; [ "$h" = "$want" ] || die sum: "$h"; ` +

@@ -223,9 +223,11 @@ func (l *commandLog) check(t *testing.T) {
 		return // a single script without a host
 	}
 	for _, command := range slices.Sorted(maps.Keys(l.all)) {
-		serves := strings.HasPrefix(command, "sh -c '") && strings.HasSuffix(command, "; exec /usr/local/libexec/lvsform/agent-SUM serve'")
-		places := strings.HasPrefix(command, "sh -c '") && strings.Contains(command, "lvsform-place") && !strings.Contains(command, "SUM")
-		if !serves && !places || strings.Count(command, "'") != 2 || strings.ContainsAny(command, "\n!") {
+		serves := strings.HasPrefix(command, "cd /usr/local/libexec/lvsform ") && strings.HasSuffix(command, " exec ./agent-SUM serve; exit 126") &&
+			!strings.Contains(command, "'")
+		places := strings.HasPrefix(command, "sh -c '") && strings.Contains(command, "lvsform-place") && !strings.Contains(command, "SUM") &&
+			strings.Count(command, "'") == 2
+		if !serves && !places || strings.ContainsAny(command, "\n!") {
 			t.Errorf("a host was asked to run %q", command)
 		}
 	}

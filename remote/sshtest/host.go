@@ -35,7 +35,7 @@ type Host struct {
 	uploads int
 }
 
-var serveLine = regexp.MustCompile(`^sh -c '[^']*; exec (sudo -n )?/usr/local/libexec/lvsform/agent-([0-9a-f]{64}) serve'$`)
+var serveLine = regexp.MustCompile(`^(sudo -n sh -c ')?cd /usr/local/libexec/lvsform [^']* exec \./agent-([0-9a-f]{64}) serve; exit 126'?$`)
 
 // Uploads is how many agents were placed by an upload.
 func (h *Host) Uploads() int {
