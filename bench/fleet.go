@@ -134,14 +134,15 @@ func (f *fleet) everywhere(ctx context.Context, command string) error {
 	return err
 }
 
-func (f *fleet) floor(command string) job {
-	return job{Args: []string{filepath.Join(f.bin, "bench"), "floor", "--known-hosts", "/root/.ssh/known_hosts",
-		"--identity", "/root/.ssh/id_ed25519", "--command", command}}
+func (f *fleet) floor(command string, flags ...string) job {
+	return job{Args: append([]string{filepath.Join(f.bin, "bench"), "floor", "--known-hosts", "/root/.ssh/known_hosts",
+		"--identity", "/root/.ssh/id_ed25519", "--command", command}, flags...)}
 }
 
 // The names of the rows.
 const (
 	rowFloor      = "floor: connect, run true"
+	rowFloorNIST  = "the same with nistp256"
 	rowFirst      = "lvsform plan, first contact"
 	rowPlan       = "lvsform plan, all to change"
 	rowPlanSame   = "lvsform plan, no change"

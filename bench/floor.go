@@ -24,6 +24,7 @@ func floorRole(ctx context.Context, args []string) error {
 	identity := f.String("identity", "", "private key")
 	parallel := f.Int("parallel", 32, "hosts at a time")
 	command := f.String("command", "true", "what to run")
+	exchange := f.String("kex", "", "the key exchange; empty: what x/crypto and the server agree on")
 	if err := f.Parse(args); err != nil {
 		return err
 	}
@@ -39,6 +40,10 @@ func floorRole(ctx context.Context, args []string) error {
 	if err != nil {
 		return err
 	}
+	config := ssh.Config{}
+	if *exchange != "" {
+		config.KeyExchanges = []string{*exchange}
+	}
 	slots := make(chan struct{}, *parallel)
 	failed := make(chan error, len(hosts))
 	var all sync.WaitGroup
@@ -46,7 +51,7 @@ func floorRole(ctx context.Context, args []string) error {
 		all.Go(func() {
 			slots <- struct{}{}
 			defer func() { <-slots }()
-			if err := runOn(ctx, h, key, *command); err != nil {
+			if err := runOn(ctx, h, key, config, *command); err != nil {
 				failed <- fmt.Errorf("%s: %w", h.address, err)
 			}
 		})
@@ -82,7 +87,7 @@ func readKnown(path string) ([]knownHost, error) {
 	return hosts, lines.Err()
 }
 
-func runOn(ctx context.Context, h knownHost, key ssh.Signer, command string) error {
+func runOn(ctx context.Context, h knownHost, key ssh.Signer, config ssh.Config, command string) error {
 	dialer := net.Dialer{Timeout: 30 * time.Second}
 	conn, err := dialer.DialContext(ctx, "tcp", net.JoinHostPort(h.address, "22"))
 	if err != nil {
@@ -91,6 +96,7 @@ func runOn(ctx context.Context, h knownHost, key ssh.Signer, command string) err
 	defer conn.Close()
 	conn.SetDeadline(time.Now().Add(60 * time.Second))
 	c, channels, requests, err := ssh.NewClientConn(conn, h.address, &ssh.ClientConfig{
+		Config:            config,
 		User:              "root",
 		Auth:              []ssh.AuthMethod{ssh.PublicKeys(key)},
 		HostKeyCallback:   ssh.FixedHostKey(h.key),

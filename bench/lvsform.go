@@ -9,6 +9,8 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+
+	"golang.org/x/crypto/ssh"
 )
 
 // configuration is the job: what direct routing asks of a real server.
@@ -61,6 +63,7 @@ func (f *fleet) quickRound(ctx context.Context) error {
 		says  string // must be in the output
 	}{
 		{rowFloor, f.floor("true"), undo + forget, ""},
+		{rowFloorNIST, f.floor("true", "--kex", ssh.KeyExchangeECDHP256), isUndone, ""},
 		{rowFirst, f.lvsform(pending, "plan", "--detailed-exitcode"), isUndone, "to add"},
 		{rowPlan, f.lvsform(pending, "plan", "--detailed-exitcode"), isUndone, "to add"},
 		{rowApply, f.lvsform(nil, "apply", "--auto-approve"), isDone, ""},

@@ -150,11 +150,12 @@ func (s *scene) settled() {
 	}
 }
 
-// killAgents kills the agents of a host that serve a run: not their guards.
-const killAgents = `for p in /proc/[0-9]*; do
+// killAgents kills the agents of a host that serve a run, not their guards, and
+// fails where there is none.
+const killAgents = `killed=; for p in /proc/[0-9]*; do
   [ "$(readlink $p/ns/net)" = "$(readlink /proc/self/ns/net)" ] || continue
-  tr '\0' ' ' <$p/cmdline 2>/dev/null | grep -q '/lvsform/agent-[0-9a-f]* serve' && kill -9 ${p#/proc/}
-done; true`
+  tr '\0' ' ' <$p/cmdline 2>/dev/null | grep -q '^\./agent-[0-9a-f]* serve' && kill -9 ${p#/proc/} && killed=yes
+done; [ "$killed" ]`
 
 // Whatever is killed in whichever wave: every host is as before the wave or as
 // after it, the exit code tells the truth, and the next run converges.

@@ -12,24 +12,27 @@ import (
 	"github.com/lvsform/lvsform/wire"
 )
 
-// greet reads the agent's Hello. When the agent is not on the host it is
-// placed, started, and given the frame that the missing one did not get.
+// greet reads the agent's Hello. When the agent is not on the host it is placed,
+// started, and given the frame that the missing one did not get. Where it does not
+// start by itself even then the script that places it starts it.
 func (s *Session) greet(g *guard, frame []byte) error {
 	hello, err := readHello(s.proc)
-	if absent(err, s.target.Sudo) {
+	for range 2 {
+		if !absent(err, s.target.Sudo) {
+			break
+		}
 		s.dialer.log.Debug("the agent does not run yet", "host", s.target.Name, "because", causeText(err))
-		placed, err := s.place(g)
-		if err != nil {
-			return err
+		placed, failed := s.place(g)
+		if failed != nil {
+			return failed
 		}
 		s.proc = placed
-		if err = s.send(g, frame); err != nil && !errors.Is(err, io.EOF) {
-			return err
+		if failed = s.send(g, frame); failed != nil && !errors.Is(failed, io.EOF) {
+			return failed
 		}
-		if hello, err = readHello(s.proc); err != nil {
-			return explainStart(err, s.target.Sudo)
-		}
-	} else if err != nil {
+		hello, err = readHello(s.proc)
+	}
+	if err != nil {
 		return explainStart(err, s.target.Sudo)
 	}
 	g.progress()
@@ -97,16 +100,22 @@ func garbage(p *process) error {
 	}
 }
 
-// absent tells an agent that has to be placed: the shell does not find it
-// (127), may not run it or does not trust its directory (126), takes an empty
-// file for a script (0), or sudo does not find it (1).
+// absent tells an agent that has to be placed: the shell does not find it (127),
+// may not run it, does not trust its directory or finds none (126), takes an empty
+// file for a script (0), or understands nothing of the command (1), which is also
+// how sudo refuses.
 func absent(err error, sudo bool) bool {
 	var start *startError
 	if !errors.As(err, &start) {
 		return false
 	}
-	code := start.exit.code
-	return code == 127 || code == 126 || code == 0 || sudo && code == 1 && sudoFault(start.stderr) == ""
+	switch start.exit.code {
+	case 0, 126, 127:
+		return true
+	case 1:
+		return !sudo || sudoFault(start.stderr) == ""
+	}
+	return false
 }
 
 // sudoFault reads sudo's refusal. Empty: it is none, or none that is known.

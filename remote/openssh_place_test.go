@@ -14,11 +14,13 @@ import (
 )
 
 func TestOpenSSHAgentIsPlacedAndRun(t *testing.T) {
+	const mkdir = `d=/usr/local/libexec/lvsform; mkdir -p -m 755 $d; f=$d/agent-$AGENT_SUM; `
 	for _, c := range []struct {
-		name string
-		user string
-		sudo bool
-		opts sshdOptions
+		name  string
+		user  string
+		sudo  bool
+		opts  sshdOptions
+		there bool // and need not be placed
 	}{
 		{name: "root", user: "root"},
 		{name: "sudo", user: admin, sudo: true},
@@ -27,10 +29,16 @@ func TestOpenSSHAgentIsPlacedAndRun(t *testing.T) {
 			`mount --bind /run/sudoers /etc/sudoers`}},
 		{name: "root of a host without gzip", user: "root", opts: sshdOptions{prepare: `mount --bind /dev/null /usr/bin/gzip`}},
 		{name: "the directory is there", user: "root", opts: sshdOptions{prepare: `mkdir -p /usr/local/libexec/lvsform`}},
-		{name: "an empty file is there", user: "root", opts: sshdOptions{prepare: `mkdir -p -m 755 /usr/local/libexec/lvsform; ` +
-			`f=/usr/local/libexec/lvsform/agent-$AGENT_SUM; : > $f; chmod 700 $f`}},
+		{name: "an empty file is there", user: "root", opts: sshdOptions{prepare: mkdir + `: > $f; chmod 700 $f; chmod 05700 $d`}},
+		{name: "somebody's file is there", user: "root", opts: sshdOptions{prepare: mkdir + `cp $AGENT_FILE $f; chmod 755 $f; chown 4242 $f`}},
+		{name: "a link to somebody's file is there", user: "root", opts: sshdOptions{prepare: mkdir + `cp $AGENT_FILE /run/theirs; ln -s /run/theirs $f`}},
+		{name: "it is there, in a directory without the mark", user: "root", there: true,
+			opts: sshdOptions{prepare: mkdir + `cp $AGENT_FILE $f; chmod 700 $f $d`}},
+		{name: "a login shell that may not run the command", user: "root",
+			opts: sshdOptions{config: `ForceCommand exec bash -rc "$SSH_ORIGINAL_COMMAND"`}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
+			t.Setenv("AGENT_FILE", built(t, "agent"))
 			t.Setenv("AGENT_SUM", sumOf(t, built(t, "agent")))
 			s := startSSHD(t, c.opts)
 			cl := newClient(t, s)
@@ -44,7 +52,7 @@ func TestOpenSSHAgentIsPlacedAndRun(t *testing.T) {
 					t.Error(diff)
 				}
 			}
-			if n := strings.Count(cl.log.String(), "the agent was placed"); n != 1 {
+			if n := strings.Count(cl.log.String(), "the agent was placed"); n != boolInt(!c.there) {
 				t.Errorf("the agent was placed %d times:\n%s", n, cl.log)
 			}
 			listing := run(t, "ls", "-lnAR", "/proc/"+pidOf(s)+"/root/usr/local/libexec")

@@ -14,17 +14,18 @@ import (
 // agentDir is where agents are on hosts; SELinux lets systemd execute there.
 const agentDir = "/usr/local/libexec/lvsform"
 
-// agentDirMode marks the directory: on one that nobody else may enter set-user-ID
-// and sticky mean nothing, see inode(7), and only its owner can set them. Nobody
-// but root can have another like it in its place.
-const agentDirMode = "5700"
+// agentDirMode marks a directory of root's own: Linux ignores set-user-ID there,
+// sticky matters only where others may write, and nobody but root can set them.
+// The fifth digit has chmod clear an inherited set-group-ID.
+const agentDirMode = "05700"
 
 // serveScript runs the agent if nobody but root can have put it there: whoever
-// can write to one of the directories could plant a file of that name before the
-// first contact. It looks at the directory that it is in, whatever its name leads
-// to by then, and does so without ls: a program to start is a tenth of what a
-// connection costs a host. Any login shell runs it by itself, without an sh of
-// ours, and nothing that a cd of somebody's .bashrc prints comes between.
+// can write to the directory, or to the one above, could plant a file of that
+// name before the first contact. It looks at the directory that it is in, whatever
+// its name leads to by then, and does so without ls: a program to start is a tenth
+// of what a connection costs a host. Nor does it need an sh of ours; a login shell
+// that cannot run it ends it otherwise, and placeScript is asked. What a cd of
+// somebody's .bashrc prints comes not between.
 const serveScript = `cd ` + agentDir + ` >/dev/null && [ -O . ] && [ -u . ] && [ -k . ] && exec ./agent-SUM serve; exit 126`
 
 // serveCommand is the same for all hosts and requests.
@@ -43,9 +44,9 @@ func serveCommand(sum string, sudo bool) string {
 // the file "placed", or "error FAULT: TEXT". It holds no single quote and no
 // exclamation mark, and is one line, so that any login shell passes it on.
 //
-// The directory is root's alone, and marked, before a file is made in it; the
-// file is made with O_EXCL (set -C), and gets its name, for good, when its sum is
-// right.
+// The directory is root's alone, and marked if it can be, before a file is made in
+// it, and what somebody else has put there goes; the file is made with O_EXCL
+// (set -C), and gets its name, for good, when its sum is right.
 const placeScript = `LC_ALL=C; PATH=/usr/sbin:/usr/bin:/sbin:/bin:$PATH; export LC_ALL PATH; umask 077; ` +
 	`d=` + agentDir + `; p=${d%/*}; ` +
 	`die() { set -f; set -- $*; echo "error $*"; exit 0; }; ` +
@@ -58,13 +59,15 @@ const placeScript = `LC_ALL=C; PATH=/usr/sbin:/usr/bin:/sbin:/bin:$PATH; export 
 	// A parent that is missing is made as any package would make it.
 	`[ -d "$p" ] || e=$( { umask 022; mkdir -p "$p"; } 2>&1) || die place: "$e"; ` +
 	`[ -d "$d" ] || e=$(mkdir -p "$d" 2>&1) || die place: "$e"; ` +
-	`own "$p" || die unsafe: "$p"; own "$d" || die unsafe: "$d"; ` +
-	`e=$(chmod ` + agentDirMode + ` "$d" 2>&1) || die place: "$e"; ` +
-	`f=$d/agent-$want; if [ -f "$f" ]; then sum "$f"; if [ "$h" = "$want" ]; then echo present; exec "$f" serve; fi; fi; ` +
-	`t=$d/.agent.$$; rm -f "$t"; trap "rm -f $t" EXIT; trap "exit 1" HUP INT TERM PIPE; echo need; set -C; ` +
+	`own "$p" || die unsafe: "$p"; own "$d" && cd "$d" && own . || die unsafe: "$d"; ` +
+	`e=$(chmod ` + agentDirMode + ` . 2>&1) || e=$(chmod 700 . 2>&1) && e=; ` +
+	`for f in ./agent-*; do if [ -h "$f" ]; then rm -f "$f"; elif [ -O "$f" ]; then :; else rm -f "$f"; fi; done 2>/dev/null; ` +
+	`f=./agent-$want; if [ -f "$f" ] && [ -O "$f" ]; then sum "$f"; if [ "$h" = "$want" ]; then echo present; exec "$f" serve; fi; fi; ` +
+	`[ -z "$e" ] || die place: "$e"; ` +
+	`t=./.agent.$$; rm -f "$t"; trap "rm -f $t" EXIT; trap "exit 1" HUP INT TERM PIPE; echo need; set -C; ` +
 	`if [ "$m" = gzip ]; then e=$( { gzip -dc >"$t"; } 2>&1); else e=$( { cat >"$t"; } 2>&1); fi || die place: "$e"; ` +
 	`sum "$t"; [ "$h" = "$want" ] || die sum: "$h"; ` +
-	`e=$( { chmod 700 "$t" && { sync "$t" || :; } && mv -f "$t" "$f" && { sync "$d" || :; }; } 2>&1) || die place: "$e"; echo placed`
+	`e=$( { chmod 700 "$t" && { sync "$t" || :; } && mv -f "$t" "$f" && { sync . || :; }; } 2>&1) || die place: "$e"; echo placed`
 
 func placeCommand(sudo bool) string {
 	command := "sh -c '" + placeScript + "'"

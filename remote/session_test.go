@@ -57,6 +57,23 @@ func TestFirstContactPlacesTheAgentThenOneExecIsEnough(t *testing.T) {
 	}
 }
 
+// A file system may lose the mark, and a login shell not understand the command.
+func TestAnAgentThatDoesNotStartByItselfIsStartedByTheScriptThatPlacesIt(t *testing.T) {
+	host := &sshtest.Host{Unmarked: true, Serve: scripted{}.Serve}
+	b := newBench(t, sshtest.Config{Exec: host.Exec}, nil)
+	for _, execs := range []int{4, 6} {
+		if _, err := b.observe(t); err != nil {
+			t.Fatal(err)
+		}
+		if got := len(b.server.Commands()); got != execs {
+			t.Errorf("execs: want %d, got %d: %q", execs, got, b.server.Commands())
+		}
+	}
+	if host.Uploads() != 1 {
+		t.Errorf("the agent was uploaded %d times", host.Uploads())
+	}
+}
+
 func TestAnotherRunFindsAnARM64AgentWithOneExecMore(t *testing.T) {
 	host := &sshtest.Host{Machine: "aarch64", Serve: scripted{}.Serve}
 	b := newBench(t, sshtest.Config{Exec: host.Exec}, nil)

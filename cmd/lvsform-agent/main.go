@@ -11,6 +11,7 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
+	"path/filepath"
 	"runtime"
 	"runtime/debug"
 	"syscall"
@@ -58,6 +59,9 @@ func serve() error {
 	if err != nil {
 		return fmt.Errorf("find the agent's own file: %w", err)
 	}
+	if filepath.Base(filepath.Dir(executable)) == "lvsform" && !safe(filepath.Dir(executable)) {
+		os.Exit(126) // as a shell that may not run it: lvsform looks closer, and says what is wrong
+	}
 	k := newKernel()
 	defer k.Close()
 	server := &agent.Server{
@@ -78,4 +82,18 @@ func serve() error {
 		server.Idle(func() { os.Exit(1) })
 	}()
 	return server.Serve(os.Stdin, os.Stdout)
+}
+
+// safe tells whether nobody but this process's user can put another file in a
+// directory, or another directory in its place. What started the agent has seen
+// the directory's mark, which a chmod o+w leaves there.
+func safe(dir string) bool {
+	for _, d := range []string{dir, filepath.Dir(dir)} {
+		var stat syscall.Stat_t
+		if syscall.Lstat(d, &stat) != nil || stat.Mode&syscall.S_IFMT != syscall.S_IFDIR ||
+			int(stat.Uid) != os.Geteuid() || stat.Mode&syscall.S_IWOTH != 0 {
+			return false
+		}
+	}
+	return true
 }

@@ -47,6 +47,42 @@ func TestAgent(t *testing.T) {
 			t.Error(err)
 		}
 	})
+	t.Run("does not serve where somebody else could replace it", func(t *testing.T) {
+		dir := filepath.Join(t.TempDir(), "lvsform")
+		if err := os.Mkdir(dir, 0o755); err != nil {
+			t.Fatal(err)
+		}
+		placed := filepath.Join(dir, "agent")
+		if err := os.Link(file, placed); err != nil {
+			t.Fatal(err)
+		}
+		for _, c := range []struct {
+			dir  string
+			mode os.FileMode
+			want int
+		}{
+			{dir, 0o700 | os.ModeSetuid | os.ModeSticky, 0},
+			{dir, 0o702 | os.ModeSetuid | os.ModeSticky, 126},
+			{filepath.Dir(dir), 0o707, 126},
+		} {
+			before, err := os.Stat(c.dir)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := os.Chmod(c.dir, c.mode); err != nil {
+				t.Fatal(err)
+			}
+			cmd := exec.Command(placed, "serve") // its input has ended
+			err = cmd.Run()
+			var exit *exec.ExitError
+			if err != nil && !errors.As(err, &exit) || cmd.ProcessState.ExitCode() != c.want {
+				t.Errorf("%s %s: want exit %d, got %v", c.dir, c.mode, c.want, err)
+			}
+			if err := os.Chmod(c.dir, before.Mode()); err != nil {
+				t.Fatal(err)
+			}
+		}
+	})
 	t.Run("ends when it is hung up between requests", func(t *testing.T) {
 		cmd, in, _ := start(t, file)
 		defer in.Close()

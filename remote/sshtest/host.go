@@ -30,6 +30,9 @@ type Host struct {
 	PlaceError string
 	// NoExec refuses to run the agent once it is placed.
 	NoExec bool
+	// Unmarked keeps no mark on the agent's directory: the placing script has to
+	// run the agent.
+	Unmarked bool
 
 	mu      sync.Mutex
 	uploads int
@@ -71,9 +74,8 @@ func (h *Host) serve(sum string, sudo bool, stdin io.Reader, stdout, stderr io.W
 	case h.Sudo && !sudo:
 		fmt.Fprintln(stderr, "sh: 1: Permission denied")
 		return 126
-	case !placed && sudo:
-		fmt.Fprintln(stderr, "sudo: command not found")
-		return 1
+	case h.Unmarked:
+		return 126
 	case !placed:
 		fmt.Fprintln(stderr, "sh: 1: not found")
 		return 127
