@@ -152,9 +152,9 @@ func (s *scene) settled() {
 
 // killAgents kills the agents of a host that serve a run, not their guards, and
 // fails where there is none.
-const killAgents = `killed=; for p in /proc/[0-9]*; do
-  [ "$(readlink $p/ns/net)" = "$(readlink /proc/self/ns/net)" ] || continue
-  tr '\0' ' ' <$p/cmdline 2>/dev/null | grep -q '^\./agent-[0-9a-f]* serve' && kill -9 ${p#/proc/} && killed=yes
+const killAgents = `net=$(readlink /proc/self/ns/net)
+for p in $(pgrep -f '^\./agent-[0-9a-f]* serve'); do
+  [ "$(readlink /proc/$p/ns/net)" != "$net" ] || { kill -9 $p && killed=yes; }
 done; [ "$killed" ]`
 
 // Whatever is killed in whichever wave: every host is as before the wave or as
