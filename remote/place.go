@@ -25,7 +25,7 @@ const agentDirMode = "05700"
 // its name leads to by then, and does so without ls: a program to start is a tenth
 // of what a connection costs a host. Nor does it need an sh of ours; a login shell
 // that cannot run it ends it otherwise, and placeScript is asked. What a cd of
-// somebody's .bashrc prints comes not between.
+// somebody's .bashrc prints does not come between.
 const serveScript = `cd ` + agentDir + ` >/dev/null && [ -O . ] && [ -u . ] && [ -k . ] && exec ./agent-SUM serve; exit 126`
 
 // serveCommand is the same for all hosts and requests.
