@@ -11,6 +11,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/lvsform/lvsform/agent/restore"
 	"github.com/lvsform/lvsform/agent/txn"
 	"github.com/lvsform/lvsform/state"
 	"github.com/lvsform/lvsform/wire"
@@ -308,10 +309,10 @@ func (s *Server) removeExecutable() error {
 	if err := os.Remove(s.Executable); err != nil && !errors.Is(err, os.ErrNotExist) {
 		return fmt.Errorf("remove the agent: %w", err)
 	}
-	dir := filepath.Dir(s.Executable)
-	if filepath.Base(dir) != "lvsform" {
+	if !restore.Placed(s.Executable) {
 		return nil
 	}
+	dir := filepath.Dir(s.Executable)
 	for _, pattern := range []string{"agent-*", ".agent.*"} {
 		others, err := filepath.Glob(filepath.Join(dir, pattern))
 		if err != nil {

@@ -62,8 +62,8 @@ func (u Unit) file() string            { return u.path("etc/systemd/system/" + U
 func (u Unit) booted() bool            { return exists(u.path("run/systemd/system")) && u.systemctl() != "" }
 func (u Unit) systemctl() string       { return u.System.Find("systemctl") }
 
-// placed tells whether the agent is in a directory of its own, where it stays.
-func (u Unit) placed() bool { return filepath.Base(filepath.Dir(u.Executable)) == "lvsform" }
+// Placed tells whether an agent's file is in a directory of its own, where it stays.
+func Placed(executable string) bool { return filepath.Base(filepath.Dir(executable)) == "lvsform" }
 
 // stable is the name by which the unit finds the agent, whatever its version.
 func (u Unit) stable() string { return filepath.Join(filepath.Dir(u.Executable), "agent") }
@@ -78,7 +78,7 @@ func exists(path string) bool {
 // which the agent was only tried, is left as it is. What is as it should be is
 // not touched.
 func (u Unit) Ensure() error {
-	if !u.booted() || !u.placed() {
+	if !u.booted() || !Placed(u.Executable) {
 		return nil
 	}
 	if err := u.ensure(); err != nil {
