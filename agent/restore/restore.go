@@ -4,11 +4,15 @@ package restore
 import (
 	"cmp"
 	"maps"
+	"path/filepath"
 	"slices"
 	"strings"
 
 	"github.com/lvsform/lvsform/state"
 )
+
+// Placed tells whether an agent's file is in a directory of its own, where it stays.
+func Placed(executable string) bool { return filepath.Base(filepath.Dir(executable)) == "lvsform" }
 
 // Wanted are the values that the topologies that persist have claimed, in the
 // order in which they are made. Packages and the configurations of programs

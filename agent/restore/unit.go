@@ -62,9 +62,6 @@ func (u Unit) file() string            { return u.path("etc/systemd/system/" + U
 func (u Unit) booted() bool            { return exists(u.path("run/systemd/system")) && u.systemctl() != "" }
 func (u Unit) systemctl() string       { return u.System.Find("systemctl") }
 
-// Placed tells whether an agent's file is in a directory of its own, where it stays.
-func Placed(executable string) bool { return filepath.Base(filepath.Dir(executable)) == "lvsform" }
-
 // stable is the name by which the unit finds the agent, whatever its version.
 func (u Unit) stable() string { return filepath.Join(filepath.Dir(u.Executable), "agent") }
 
